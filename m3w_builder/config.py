@@ -2,7 +2,8 @@
 
 `load(path)` reads TOML; an unknown key, a wrong type or an impossible threshold is a `ConfigError` that
 names the key, what was expected and what was found. `default_toml()` prints the whole default with comments.
-Thresholds are inclusive on the passing side: 64 px passes `min_image_side = 64`.
+Thresholds are inclusive on the passing side (64 px passes `min_image_side = 64`) unless their
+comment says otherwise.
 """
 
 import json
@@ -45,7 +46,7 @@ MIN_LANGUAGE_SCORE = 0.65  # datatrove and MINT-1T: FastText lid.176
 
 # ALIGN (Jia et al. 2021, arXiv 2102.05918, section 3), the rules that look at one record.
 MIN_PAIR_SIDE = 201  # pixels: "shorter side larger than 200"
-MAX_PAIR_ASPECT_RATIO = 2.999  # "aspect ratio smaller than 3"
+MAX_PAIR_ASPECT_RATIO = 3.0  # "aspect ratio smaller than 3": 3 itself fails
 MIN_ALT_UNIGRAMS = 3
 MAX_ALT_UNIGRAMS = 20
 
@@ -137,7 +138,9 @@ class SelectConfig(Section):
         FLAT_DEVIATION, ge=0.0, description="grey levels; not above it is a single colour; 0 = only exactly one colour"
     )
     min_pair_side: Count = Field(MIN_PAIR_SIDE, description="pixels, shorter side of a paired image")
-    max_pair_aspect_ratio: float = Field(MAX_PAIR_ASPECT_RATIO, ge=1.0, description="of a paired image")
+    max_pair_aspect_ratio: float = Field(
+        MAX_PAIR_ASPECT_RATIO, gt=1.0, description="of a paired image; must be smaller"
+    )
     min_alt_unigrams: Count = Field(MIN_ALT_UNIGRAMS, description="words of a pair's text")
     max_alt_unigrams: Positive = Field(MAX_ALT_UNIGRAMS, description="words of a pair's text")
     min_video_words: Count = Field(2, description="words of a video's text")

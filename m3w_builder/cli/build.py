@@ -1,0 +1,86 @@
+"""`m3w build`, `m3w config`, `m3w page`: from crawls to shards, and what happens on the way."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from m3w_builder.config import default_toml, load
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    passes_options = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=passes_options)(build)
+    app.command()(config)
+    app.command()(page)
+
+
+def build(
+    context: typer.Context,
+    input: Annotated[  # noqa: A002 - the option's name
+        list[str], typer.Option(help="WARC files, a folder of saved HTML, or a URL list; a glob, repeatable.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the shards.")],
+    config: Annotated[Path | None, typer.Option(help="TOML file; `m3w config` prints the default.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of the stages [default: OUTPUT/work].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: all cores].")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace another build's shards in OUTPUT.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the yield waterfall as JSON.")] = False,
+) -> None:
+    """Build shards from crawled pages: extract, fetch, select, write.
+
+    A finished stage is found again; a killed build goes on where it was. Beam's own options pass through.
+
+    Example: m3w build --input 'crawl/*.warc.gz' --output out/
+
+    Example: m3w build --input pages/ --output out/ --config mine.toml --workers 4
+    """
+    from m3w_builder import render
+    from pipelines.build import Build
+    from pipelines.build import build as run_build
+
+    beam_args = [*context.args, *([f"--workers={workers}"] if workers else [])]
+    work = work or output / "work"
+    run_build(Build(input, output, load(config), work, overwrite, beam_args), Console(stderr=True))
+    flow = json.loads((output / "waterfall.json").read_text())
+    if json_:
+        typer.echo(json.dumps(flow))
+    else:
+        Console().print(render.waterfall(flow))
+
+
+def config() -> None:
+    """Print the full default configuration with comments.
+
+    Example: m3w config > mine.toml
+    """
+    typer.echo(default_toml(), nl=False)
+
+
+def page(
+    file: Annotated[Path, typer.Argument(help="A saved HTML page.")],
+    url: Annotated[str, typer.Option(help="The page's address; relative links need it.")] = "",
+    config: Annotated[Path | None, typer.Option(help="TOML file.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print documents and rejects as JSON.")] = False,
+) -> None:
+    """Show what the extractor makes of one page: its nodes in order, its pairs, its scores.
+
+    Example: m3w page saved.html --url https://example.org/article
+    """
+    from m3w_builder import pages
+
+    documents, rejects = pages.extract_file(file, url, load(config))
+    if json_:
+        typer.echo(json.dumps(pages.as_json(documents, rejects), ensure_ascii=False))
+    else:
+        _print(pages.tables(documents, rejects))
+
+
+def _print(parts: Sequence[object]) -> None:
+    console = Console()
+    for part in parts:
+        console.print(part)

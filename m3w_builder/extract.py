@@ -1,0 +1,164 @@
+"""The extract stage's unit of work: a range of an input file to documents, archived resources and rejects.
+
+It measures and never decides: language and text statistics are stored as scores that `select` compares with thresholds.
+A page that hangs or crashes the parsers is killed with its process and becomes a reject.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from m3w_builder.config import Config, digest
+from m3w_builder.dedup import text_key
+from m3w_builder.errors import MediaError, PageError
+from m3w_builder.fetch import Session, download
+from m3w_builder.inputs import Unit, read_pages, read_urls
+from m3w_builder.interleave import interleave, read_page
+from m3w_builder.language import detect
+from m3w_builder.pairs import image_pairs, video_pairs
+from m3w_builder.rules import measure, unigrams
+from m3w_builder.sandbox import Beat, ItemDied, sandbox
+from m3w_builder.stages import Counts, unit_name
+from m3w_builder.tables import TableWriter, document_row, flat_row
+from m3w_builder.types import Document, Page, Reject, Resource, item_id
+from m3w_builder.urls import canonical
+
+MAX_DEATHS = 100  # pages of one unit that may hang or crash before the unit is given up as a bug of ours
+
+
+def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
+    """Returns the measured documents of one page, and why it gave none or fewer."""
+    try:
+        if len(page.html) > config.extract.max_page_bytes:
+            raise PageError("page_too_large", f"{len(page.html)} > {config.extract.max_page_bytes} bytes")
+        parsed = read_page(page)
+    except PageError as error:
+        return [], [_reject(page, error.reason, error.detail)]
+    pairs = [*image_pairs(parsed), *video_pairs(parsed)]
+    try:
+        document = interleave(parsed)
+    except PageError as error:
+        return [_measured_pair(pair, "") for pair in pairs], [_reject(page, error.reason, error.detail)]
+    document = _measured(document)
+    return [document, *(_measured_pair(pair, document.language) for pair in pairs)], []
+
+
+def _measured(document: Document) -> Document:
+    text = "\n".join(node.text for node in document.texts)
+    language, score = detect(text)
+    scores = {**document.scores, **measure(document.texts), "language_score": score, "characters": float(len(text))}
+    return replace(document, language=language, scores=scores)
+
+
+def _measured_pair(pair: Document, language: str) -> Document:
+    """A pair's text is too short to tell a language by: it carries its page's."""
+    words = unigrams(" ".join(node.text for node in pair.texts))
+    return replace(pair, language=language, scores={**pair.scores, "unigrams": float(words)})
+
+
+def _reject(page: Page, reason: str, detail: str = "") -> Reject:
+    return Reject(item_id(page.url), page.url, "extract", reason, detail)
+
+
+def extract_unit(unit: Unit, folder: Path, config: Config) -> Counts:
+    """Writes a unit's documents, resources and rejects below `folder`; returns its counts."""
+    skip: dict[str, tuple[str, str]] = {}
+    while True:
+        try:
+            counts: Counts = sandbox().call(
+                "m3w_builder.extract:write_unit", unit, folder, config, skip, seconds=config.extract.page_seconds
+            )
+        except ItemDied as death:
+            if len(skip) == MAX_DEATHS or death.label in skip or not death.label:
+                raise
+            skip[death.label] = (death.reason, death.detail)
+        else:
+            return counts
+
+
+def write_unit(
+    beat: Beat, unit: Unit, folder: Path, config: Config, skip: Mapping[str, tuple[str, str]]
+) -> Counts:
+    """Extracts a unit, leaving out the pages named in `skip` (source -> reason, detail)."""
+    name = f"{unit_name(unit.kind, unit.path, unit.start, unit.end)}.parquet"
+    counts: Counter[str] = Counter()
+    with (
+        TableWriter(folder / "documents" / name, "documents") as documents,
+        TableWriter(folder / "resources" / name, "resources") as resources,
+        TableWriter(folder / "rejects" / name, "rejects") as rejects,
+    ):
+        for item in _items(unit, config):
+            if isinstance(item, Resource):
+                counts["resources"] += 1
+                resources.write(flat_row(item))
+                continue
+            beat(item.source if isinstance(item, Page) else item.url)
+            found, dropped = _documents(item, config, skip)
+            for document in found:
+                counts.update(_contents(document))
+                documents.write(document_row(document, text_key(document.texts)))
+            for reject in dropped:
+                counts[f"rejects.pages.{reject.reason}"] += 1
+                rejects.write(flat_row(reject))
+            counts["pages"] += isinstance(item, Page)
+            counts["failed_records"] += isinstance(item, Reject)
+    return counts
+
+
+def _documents(
+    item: Page | Reject, config: Config, skip: Mapping[str, tuple[str, str]]
+) -> tuple[list[Document], list[Reject]]:
+    if isinstance(item, Reject):
+        return [], [item]
+    if item.source in skip:
+        return [], [_reject(item, *skip[item.source])]
+    return extract(item, config)
+
+
+def _contents(document: Document) -> Iterator[str]:
+    """Yields one counter name per thing a document adds to the waterfall."""
+    yield document.kind
+    if document.kind == "interleaved":
+        for kind, nodes in (("images", document.images), ("videos", document.videos)):
+            yield from (f"{kind}.referenced" for _ in nodes)
+
+
+def _items(unit: Unit, config: Config) -> Iterable[Page | Resource | Reject]:
+    if unit.kind == "urls":
+        return _live_pages(unit, config)
+    return read_pages(unit, max_body=max(config.extract.max_page_bytes, config.fetch.max_video_bytes))
+
+
+def _live_pages(unit: Unit, config: Config) -> Iterator[Page | Reject]:
+    """Yields the pages of a URL list, over the network."""
+    with Session(config.fetch) as session:
+        for line in read_urls(unit):
+            url = canonical(line)
+            if not url:
+                yield Reject(item_id(line), line, "extract", "bad_url", "expected an http(s) URL")
+                continue
+            try:
+                response = download(url, config=config.fetch, session=session, max_bytes=config.extract.max_page_bytes)
+            except MediaError as error:
+                yield Reject(item_id(url), url, "extract", error.reason, error.detail)
+            else:
+                yield Page(
+                    canonical(response.final_url) or url,
+                    response.body,
+                    response.content_type,
+                    record=f"url:{item_id(url)}",
+                    source=url,
+                )
+
+
+def fingerprint(units: Iterable[Unit], config: Config) -> list[str]:
+    """Returns strings that change when what a unit reads does: path, size and time of every file."""
+    units = list(units)
+    found = [f"{u.kind} {u.path} {u.start} {u.end}" for u in units]
+    for path in sorted({Path(u.path) for u in units}):
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        found += [f"{f} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
+    if any(u.kind == "urls" for u in units):
+        found.append(digest(config.fetch))  # pages come over the network too
+    return found

@@ -1,0 +1,226 @@
+"""Which documents stay: pure functions over references (scores, hashes, media rows), never over text or pixels.
+
+The order is fixed, so that every drop has one reason: page duplicates, document rules, media and its rules,
+"no image left", text duplicates. A reference is a small dict: it is what the select pipeline shuffles.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from m3w_builder import dedup, rules
+from m3w_builder.config import SelectConfig
+from m3w_builder.stages import Counts
+from m3w_builder.tables import Row, flat_row, read_table, write_table
+from m3w_builder.types import KINDS, ID_HEX, Reject
+
+Reference = dict[str, Any]
+Drop = tuple[str, str]  # reason, detail
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A reject and the section of the waterfall it counts in: documents, images, videos, image_text, video_text."""
+
+    section: str
+    reject: Reject
+
+
+Outcome = Reference | Dropped  # a document that is still in, or why it is not
+
+_SECTIONS = {"interleaved": "documents"}
+
+_COLUMNS = ["id", "kind", "url", "crawled", "record", "language", "text_sha256", "scores"]
+_NODE_COLUMNS = ["nodes.list.element.type", "nodes.list.element.url", "nodes.list.element.file"]
+
+
+def references(path: Path) -> Iterator[Reference]:
+    """Yields a reference per row of a documents file."""
+    for number, row in enumerate(read_table(path, "documents", _COLUMNS + _NODE_COLUMNS)):
+        nodes = row.pop("nodes")
+        row["scores"] = dict(row["scores"])
+        row["file"], row["row"] = path.name, number
+        row["nodes"] = len(nodes)
+        row["media"] = [
+            (index, node["type"], node["url"], node["file"])
+            for index, node in enumerate(nodes)
+            if node["type"] != "text"
+        ]
+        yield row
+
+
+def media_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Yields (kind and URL, row) of a media file."""
+    for row in read_table(path, "media"):
+        row["scores"] = dict(row["scores"])
+        yield f"{row['kind']} {row['url']}", row
+
+
+def page_of(reference: Reference) -> str:
+    """Returns what all captures of one page share."""
+    return dedup.page_key(reference["url"])
+
+
+def one_capture(captures: Iterable[Reference]) -> Iterator[Outcome]:
+    """Yields the documents of the newest capture of a page, and a reject for every other document."""
+    captures = list(captures)
+    newest = max((row["crawled"], row["record"]) for row in captures)
+    seen = set()
+    # A record that is archived twice gives equal documents: the file and row break the tie.
+    for row in sorted(captures, key=lambda r: (r["id"], r["text_sha256"], r["file"], r["row"])):
+        if (row["crawled"], row["record"]) == newest and row["id"] not in seen:
+            seen.add(row["id"])
+            yield row
+        else:
+            yield _drop(row, "duplicate_page", f"kept the capture of {newest[0] or newest[1]}")
+
+
+def judge(reference: Reference, config: SelectConfig) -> Outcome:
+    """Applies the rules that need no media: text quality, repetition, language."""
+    if reference["kind"] == "interleaved":
+        if not reference["media"]:
+            return _drop(reference, "no_image", "the page shows none in its content")
+        found = rules.decide(reference["scores"], reference["language"], config)
+        if found:
+            return _drop(reference, *found)
+    return reference
+
+
+def needs(reference: Reference) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Yields (kind and URL, (document id, node index)) for each media node that can be had."""
+    for index, kind, url, is_file in reference["media"]:
+        if kind == "image" or is_file:
+            yield f"{kind} {url}", (reference["id"], index)
+
+
+def join(needed: Iterable[tuple[str, int]], rows: Iterable[Row]) -> Iterator[tuple[str, tuple[int, Row]]]:
+    """Yields (document id, (node index, media row)) for each need of one media URL."""
+    for row in rows:
+        for document, index in needed:
+            yield document, (index, row)
+
+
+def admit(
+    reference: Reference, media: Iterable[tuple[int, Row]], config: SelectConfig
+) -> Iterator[Outcome]:
+    """Applies the media rules; yields rejects of nodes, then the document with what stays, or its reject."""
+    rows = dict(media)
+    drops = {i: drop for i, kind, _, _ in reference["media"] if (drop := _node_drop(kind, rows.get(i), config))}
+    stays = [i for i, *_ in reference["media"] if i not in drops]
+    if reference["kind"] == "interleaved":
+        again = dedup.repeated([rows[i]["sha256"] for i in stays])
+        drops |= {stays[n]: ("repeated_image", "the same bytes are above in the document") for n in again}
+        stays = [i for i in stays if i not in drops]
+    verdict = _document_drop(reference, [rows[i] for i in stays], drops, config)
+    if reference["kind"] == "interleaved":
+        for index, kind, url, _ in reference["media"]:
+            if index in drops:
+                yield Dropped(f"{kind}s", Reject(reference["id"], url, "select", *drops[index]))
+    if verdict:
+        yield _drop(reference, *verdict)
+    else:
+        yield _kept(reference, stays, rows)
+
+
+def _node_drop(kind: str, row: Row | None, config: SelectConfig) -> Drop | None:
+    if row is None:
+        return "video_player", "no media file is known, only the player's page"
+    if row["status"] != "ok":
+        return f"{kind}_unavailable", row["status"]
+    if kind == "image":
+        return rules.image_rule(row["width"], row["height"], row["scores"], config)
+    return None
+
+
+def _document_drop(
+    reference: Reference, media: Sequence[Row], drops: Mapping[int, Drop], config: SelectConfig
+) -> Drop | None:
+    if not media:
+        if reference["kind"] != "interleaved":
+            return next(iter(drops.values()))
+        return "no_image_left", ", ".join(sorted({reason for reason, _ in drops.values()}))
+    unigrams = int(reference["scores"].get("unigrams", 0))
+    if reference["kind"] == "image_text":
+        return rules.image_pair_rule(unigrams, media[0]["width"], media[0]["height"], config)
+    if reference["kind"] == "video_text":
+        return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config)
+    return None
+
+
+def _kept(reference: Reference, stays: Sequence[int], rows: Mapping[int, Row]) -> Reference:
+    gone = {i for i, *_ in reference["media"]} - set(stays)
+    media = [{"node": i, **rows[i]} for i in stays]
+    size = sum(row["length"] + sum(f["length"] for f in row["frames"]) for row in media)
+    return {
+        **{key: reference[key] for key in ("id", "kind", "url", "file", "row", "crawled", "text_sha256")},
+        "keep": [i for i in range(reference["nodes"]) if i not in gone],
+        "media": media,
+        "characters": int(reference["scores"].get("characters", 0)),
+        "bytes": size + int(reference["scores"].get("characters", 0)),
+    }
+
+
+def content_of(kept: Reference) -> str:
+    """Returns what exact duplicates share: an interleaved document its text, a pair its media and text."""
+    if kept["kind"] == "interleaved":
+        return f"interleaved {kept['text_sha256'] or kept['id']}"
+    return f"{kept['kind']} {kept['media'][0]['sha256']} {kept['text_sha256']}"
+
+
+def one_copy(copies: Iterable[Reference]) -> Iterator[Outcome]:
+    """Yields the best of several documents with the same content, and a reject for each other one."""
+    ranked = sorted(copies, key=_rank, reverse=True)
+    yield ranked[0]
+    for copy in ranked[1:]:
+        yield _drop(copy, "duplicate_content", f"same as {ranked[0]['id']} {ranked[0]['url']}"[:500])
+
+
+def _rank(kept: Reference) -> object:
+    return dedup.TextCopy(
+        images=len(kept["media"]), characters=kept["characters"], crawled=kept["crawled"], id=kept["id"]
+    ).rank
+
+
+def partition_of(outcome: Outcome, partitions: int) -> int:
+    """Returns the id range that an outcome is written in; ranges are equal shares of the id space."""
+    key = outcome.reject.id if isinstance(outcome, Dropped) else outcome["id"]
+    return int(key, 16) * partitions >> (4 * ID_HEX)
+
+
+def write_partition(partition: int, outcomes: Iterable[Outcome], folder: Path) -> Counts:
+    """Writes one id range: the selected rows in id order and the rejects; returns its counts."""
+    outcomes = list(outcomes)
+    kept = [outcome for outcome in outcomes if not isinstance(outcome, Dropped)]
+    dropped = [outcome for outcome in outcomes if isinstance(outcome, Dropped)]
+    kept.sort(key=lambda row: (KINDS.index(row["kind"]), row["id"]))
+    rejects = sorted(astuple(drop.reject) for drop in dropped)
+    name = f"{partition:05d}.parquet"
+    write_table(folder / "selected" / name, "selected", map(_selected_row, kept))
+    write_table(folder / "rejects" / name, "rejects", (flat_row(Reject(*row)) for row in rejects))
+    return _counts(kept, dropped)
+
+
+def _selected_row(kept: Reference) -> Row:
+    media = [{**row, "scores": sorted(row["scores"].items())} for row in kept["media"]]
+    return {**{k: kept[k] for k in ("id", "kind", "file", "row", "keep", "bytes")}, "media": media}
+
+
+def _counts(kept: Iterable[Reference], dropped: Iterable[Dropped]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for row in kept:
+        kind = row["kind"]
+        counts[kind] += 1
+        counts[f"{kind}.bytes"] += row["bytes"]
+        for media in row["media"]:
+            counts[f"{kind}.{media['kind']}s"] += 1
+            counts[f"{kind}.frames"] += len(media["frames"])
+    for drop in dropped:
+        counts[f"rejects.{drop.section}.{drop.reject.reason}"] += 1
+    return counts
+
+
+def _drop(reference: Reference, reason: str, detail: str) -> Dropped:
+    section = _SECTIONS.get(reference["kind"], reference["kind"])
+    return Dropped(section, Reject(reference["id"], reference["url"], "select", reason, detail))

@@ -1,0 +1,98 @@
+"""The write stage's unit of work: one shard, from range reads of documents and packs, in id order.
+
+Shard k of n holds the ids in [k/n, (k+1)/n) of the id space: ids are hashes, so shards are of nearly equal size,
+the order in a shard is a shuffle, and no shard needs to know of another.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from m3w_builder.files import write_text
+from m3w_builder.packs import read_range
+from m3w_builder.samples import sample
+from m3w_builder.shards import write_shard
+from m3w_builder.stages import Counts, Stage
+from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media, read_table
+from m3w_builder.types import ID_HEX, KINDS, Document, Kind, Media
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """Shard `index` of the `count` shards of one kind."""
+
+    kind: Kind
+    index: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.index:06d}"
+
+    def holds(self, key: str) -> bool:
+        """Says whether a document id falls into this shard."""
+        return int(key, 16) * self.count >> (4 * ID_HEX) == self.index
+
+
+def plan_shards(selected: Counts, shard_bytes: int) -> list[ShardPlan]:
+    """Returns the shards for what was selected: as many per kind as its bytes ask for."""
+    plans = []
+    for kind in KINDS:
+        if selected.get(kind, 0):
+            count = max(1, -(-selected[f"{kind}.bytes"] // shard_bytes))
+            plans += [ShardPlan(kind, index, count) for index in range(count)]
+    return plans
+
+
+def write_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> Counts:
+    """Writes one shard to `output` and its manifest row to `folder`; returns its counts."""
+    rows = [row for file in select.files("selected") for row in _rows_of(plan, file)]
+    documents = dict(_documents(rows, select.parent("extract").folder / "documents"))
+    packs = select.parent("fetch").folder / "packs"
+    samples = (_sample(row, documents[row["id"]]) for row in rows)
+    manifest = write_shard(
+        output / f"{plan.name}.tar", samples, lambda m, offset, length: read_range(packs / m.pack, offset, length)
+    )
+    write_text(folder / "manifest" / f"{plan.name}.json", json.dumps(manifest))
+    return {f"{plan.kind}.{key}": manifest[key] for key in ("documents", "images", "frames", "bytes")}
+
+
+def _rows_of(plan: ShardPlan, file: Path) -> Iterator[Row]:
+    for row in read_table(file, "selected"):
+        if row["kind"] == plan.kind and plan.holds(row["id"]):
+            yield row
+
+
+def _documents(rows: Sequence[Row], folder: Path) -> Iterator[tuple[str, Document]]:
+    """Yields (id, document) of the rows, reading each row group of each file once."""
+    wanted: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        wanted[row["file"], row["row"] // ROWS_PER_GROUP].append(row)
+    by_file: dict[str, list[int]] = defaultdict(list)
+    for file, group in sorted(wanted):
+        by_file[file].append(group)
+    for file, groups in by_file.items():
+        with pq.ParquetFile(folder / file) as table:
+            for group in groups:
+                found = table.read_row_group(group)
+                for row in wanted[file, group]:
+                    yield row["id"], document(found.slice(row["row"] % ROWS_PER_GROUP, 1).to_pylist()[0])
+
+
+def _sample(row: Row, found: Document) -> tuple[Document, dict[int, Media]]:
+    """Returns the document with the nodes that stay, and the media by their new index."""
+    place = {node: index for index, node in enumerate(row["keep"])}
+    kept = replace(found, nodes=tuple(found.nodes[node] for node in row["keep"]))
+    return kept, {place[item["node"]]: media(item) for item in row["media"]}
+
+
+def manifest_rows(folder: Path, plans: Iterable[ShardPlan]) -> list[Row]:
+    """Returns the manifest rows of the written shards, in plan order."""
+    return [json.loads((folder / "manifest" / f"{plan.name}.json").read_text()) for plan in plans]
+
+
+__all__ = ["ShardPlan", "manifest_rows", "plan_shards", "sample", "write_unit"]

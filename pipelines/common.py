@@ -1,0 +1,68 @@
+"""What every main shares: its arguments, the runner, one pipeline run per stage."""
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from m3w_builder import errors
+from pipelines.local_runner import make_runner
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """Returns a parser with the options of every stage; what it does not know goes to Beam."""
+    made = argparse.ArgumentParser(
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Further options are Beam's own: --workers=4, --runner=DataflowRunner, ...",
+        allow_abbrev=False,
+    )
+    made.add_argument("--config", type=Path, help="TOML file; `m3w config` prints the default")
+    return made
+
+
+def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
+    """Returns Beam's options; raises ConfigError for one that nobody knows (Beam would only warn)."""
+    known = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    for cls in {cls.__name__: cls for cls in PipelineOptions.__subclasses__()}.values():
+        cls._add_argparse_args(known)
+    unknown = known.parse_known_args(list(beam_args))[1]
+    if unknown:
+        raise errors.ConfigError(f"{unknown[0]}: neither an option of m3w nor one of Beam's; see --help")
+    return PipelineOptions(list(beam_args))
+
+
+def run_pipeline(build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]) -> None:
+    """Runs the pipeline that `build` makes, on the runner that the Beam options name (local by default)."""
+    options = beam_options(beam_args)
+    try:
+        with beam.Pipeline(runner=make_runner(options), options=options) as pipeline:
+            build(pipeline)
+    except RuntimeError as error:
+        raise _ours(error) or error from error
+
+
+def _ours(error: RuntimeError) -> errors.M3WError | None:
+    """Returns the M3WError that a worker's traceback ends with: Beam carries errors as text."""
+    found = re.findall(r"^m3w_builder\.errors\.(\w+): (.*)$", str(error), re.MULTILINE)
+    if not found:
+        return None
+    name, message = found[-1]
+    made: errors.M3WError = getattr(errors, name)(re.sub(r" \[while running .*", "", message))
+    return made
+
+
+def read_files(
+    pipeline: beam.Pipeline, label: str, files: Sequence[Path], read: Callable[[Path], Iterable[Any]]
+) -> beam.PCollection:
+    """Returns what `read` yields of each file; the files are spread over the workers."""
+    return (
+        pipeline
+        | f"{label}Files" >> beam.Create(list(files))
+        | f"{label}Spread" >> beam.Reshuffle()
+        | label >> beam.FlatMap(read)
+    )

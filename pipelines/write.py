@@ -1,0 +1,117 @@
+"""Selected documents to shards: WebDataset tars in id order, their member tables, the manifest last.
+
+    python -m pipelines.write --select work/select-0123456789abcdef --work work/ --output out/
+
+Nothing is shuffled: a shard is a range of ids, and each is one unit of work.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import apache_beam as beam
+
+from m3w_builder import __version__
+from m3w_builder.config import Config, digest, load
+from m3w_builder.errors import OutputError
+from m3w_builder.files import write_text
+from m3w_builder.shards import remove_dataset, write_dataset
+from m3w_builder.stages import Stage, open_stage, run_unit
+from m3w_builder.stages import load as load_stage
+from m3w_builder.waterfall import waterfall
+from m3w_builder.write import ShardPlan, manifest_rows, plan_shards, write_unit
+from pipelines.common import parser, run_pipeline
+
+OWNER = ".m3w-build"  # names the write stage whose shards an output folder holds
+
+
+def build(
+    pipeline: beam.Pipeline, plans: Sequence[ShardPlan], select: Stage, stage: Stage, output: Path
+) -> beam.PCollection:
+    """Returns the names of the committed units."""
+    return (
+        pipeline
+        | "Shards" >> beam.Create(list(plans))
+        | "Spread" >> beam.Reshuffle()
+        | "Write" >> beam.Map(partial(do_unit, select=select, folder=stage.folder, output=output))
+    )
+
+
+def do_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> str:
+    """Writes one shard unless an earlier run did and it is still there."""
+    if not (output / f"{plan.name}.tar").exists():
+        (folder / "commits" / f"{plan.name}.json").unlink(missing_ok=True)
+    return run_unit(folder, plan.name, partial(write_unit, plan, select, folder, output))
+
+
+def open_write(select: Stage, work: Path, config: Config, output: Path) -> Stage:
+    """Returns the stage that writes what `select` chose to `output`."""
+    return open_stage(work, "write", [digest(config.write), str(output.resolve())], [select])
+
+
+def claim(output: Path, stage: Stage, *, overwrite: bool = False) -> None:
+    """Marks `output` as this stage's; raises OutputError when it holds another build's or foreign shards."""
+    owner = output / OWNER
+    found = owner.read_text().strip() if owner.is_file() else ""
+    if found == stage.folder.name:
+        return
+    foreign = found or any(output.glob("*.tar")) or (output / "manifest.jsonl").exists()
+    if foreign and not overwrite:
+        raise OutputError(
+            f"{output}: expected an empty folder or this build's ({stage.folder.name}), found shards of "
+            f"{found or 'another program'}; choose another --output, or --overwrite to replace them"
+        )
+    if foreign:
+        remove_dataset(output)
+    write_text(owner, stage.folder.name + "\n")
+
+
+def run(select: Stage, stage: Stage, config: Config, output: Path, beam_args: Sequence[str]) -> Stage:
+    """Runs the stage unless it is finished and its shards are still there."""
+    plans = plan_shards(select.counts(), config.write.shard_bytes)
+    there = all((output / f"{plan.name}.tar").exists() for plan in plans)
+    if stage.finished and there and (output / "manifest.jsonl").exists():
+        return stage
+    run_pipeline(lambda p: build(p, plans, select, stage, output), beam_args)
+    stage.finish()
+    _describe(select, stage, config, output, plans)
+    return stage
+
+
+def _describe(select: Stage, stage: Stage, config: Config, output: Path, plans: Sequence[ShardPlan]) -> None:
+    """Writes what lies beside the shards; the manifest is the last file."""
+    fetch = select.parent("fetch")
+    extract = fetch.parent("extract")
+    shutil.rmtree(output / "rejects", ignore_errors=True)
+    (output / "rejects").mkdir(parents=True)
+    for source in (extract, fetch, select):
+        for file in source.files("rejects"):
+            shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
+    flow = waterfall(extract.counts(), fetch.counts(), select.counts())
+    write_text(output / "waterfall.json", json.dumps(flow, indent=1) + "\n")
+    write_dataset(
+        output,
+        manifest_rows(stage.folder, plans),
+        config=digest(config.extract, config.fetch, config.select, config.write),
+        version=__version__,
+        title=config.write.title,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--select", type=Path, required=True, help="folder of a finished select stage")
+    arguments.add_argument("--work", type=Path, required=True, help="folder of the stages")
+    arguments.add_argument("--output", type=Path, required=True, help="folder of the shards")
+    arguments.add_argument("--overwrite", action="store_true", help="replace another build's shards")
+    args, beam_args = arguments.parse_known_args(argv)
+    config, select = load(args.config), load_stage(args.select)
+    stage = open_write(select, args.work, config, args.output)
+    claim(args.output, stage, overwrite=args.overwrite)
+    print(run(select, stage, config, args.output, beam_args).folder)
+
+
+if __name__ == "__main__":
+    main()

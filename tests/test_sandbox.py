@@ -1,0 +1,70 @@
+"""The sandbox: items that hang or kill their process are named; everything else passes through."""
+
+import os
+import time
+
+import pytest
+
+from m3w_builder.sandbox import ItemDied, Sandbox
+
+
+def double(beat, number):
+    beat(f"item {number}")
+    return 2 * number
+
+
+def hang(beat):
+    beat("good")
+    beat("slow")
+    time.sleep(60)
+
+
+def die(beat):
+    beat("deadly")
+    os.abort()
+
+
+def eat(beat):
+    beat("hungry")
+    return len(bytearray(64 * 2**30))
+
+
+def fail(beat):
+    raise ValueError("a bug of ours")
+
+
+@pytest.fixture
+def sandbox(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    made = Sandbox()
+    yield made
+    made.close()
+
+
+def call(sandbox, name, *args, seconds=20.0):
+    return sandbox.call(f"test_sandbox:{name}", *args, seconds=seconds)
+
+
+def test_values_come_back_and_the_child_is_reused(sandbox):
+    assert [call(sandbox, "double", n) for n in (1, 2, 3)] == [2, 4, 6]
+
+
+def test_hanging_item_is_named_and_the_next_call_works(sandbox):
+    call(sandbox, "double", 1)
+    with pytest.raises(ItemDied) as caught:
+        call(sandbox, "hang", seconds=0.5)
+    assert (caught.value.label, caught.value.reason) == ("slow", "page_timeout")
+    assert call(sandbox, "double", 4) == 8
+
+
+@pytest.mark.parametrize(("name", "label"), [("die", "deadly"), ("eat", "hungry")])
+def test_item_that_kills_its_process_is_named(sandbox, name, label):
+    with pytest.raises(ItemDied) as caught:
+        call(sandbox, name)
+    assert (caught.value.label, caught.value.reason) == (label, "page_crashed")
+
+
+def test_exception_is_raised_here_with_its_trace(sandbox):
+    with pytest.raises(ValueError, match="a bug of ours") as caught:
+        call(sandbox, "fail")
+    assert "sandboxed process" in caught.value.__notes__[0]
