@@ -1,0 +1,208 @@
+"""Selection over references: one reason per drop, survivors that do not depend on the order of arrival."""
+
+import random
+
+import pytest
+
+from m3w_builder.config import SelectConfig
+from m3w_builder.select import (
+    Dropped,
+    admit,
+    content_of,
+    join,
+    judge,
+    needs,
+    one_capture,
+    one_copy,
+    page_of,
+    partition_of,
+    write_partition,
+)
+from m3w_builder.rules import measure
+from m3w_builder.tables import read_table
+from m3w_builder.types import Text, document_id
+
+CONFIG = SelectConfig()
+PROSE = (
+    "The harbour of the old town lies between two hills, and its boats leave with the morning tide to fish. "
+    "People have lived here since the bronze age; they built walls of grey stone that still stand above the water. "
+    "Visitors come by ferry in summer, walk along the quay, and eat what was caught that day in small kitchens."
+)
+
+
+def reference(url="https://ex.com/p", kind="interleaved", media=("https://ex.com/a.jpg",), **fields):
+    found = {
+        "id": document_id(kind, url, "" if kind == "interleaved" else media[0]),
+        "kind": kind,
+        "url": url,
+        "crawled": "2024-01-01T00:00:00Z",
+        "record": f"record of {url}",
+        "language": "en",
+        "text_sha256": f"text of {url}",
+        "scores": {**measure((Text(PROSE),)), "language_score": 0.99, "characters": 300.0, "unigrams": 8.0},
+        "file": "f.parquet",
+        "row": 0,
+        "nodes": len(media) + 1,
+        "media": [(n + 1, "image", u, True) for n, u in enumerate(media)],
+    }
+    return {**found, **fields}
+
+
+def image(sha="s1", width=640, height=480, **fields):
+    row = {"kind": "image", "status": "ok", "sha256": sha, "width": width, "height": height}
+    return {**row, "length": 1000, "frames": [], "scores": {"flatness": 40.0}, **fields}
+
+
+def reasons(outcomes):
+    return [(o.section, o.reject.reason) for o in outcomes if isinstance(o, Dropped)]
+
+
+def kept(outcomes):
+    return [o for o in outcomes if not isinstance(o, Dropped)]
+
+
+def test_good_document_passes_every_step():
+    (outcome,) = admit(judge(reference(), CONFIG), [(1, image())], CONFIG)
+    assert outcome["keep"] == [0, 1]
+    assert [row["node"] for row in outcome["media"]] == [1]
+    assert outcome["bytes"] == 1300
+
+
+def test_newest_capture_of_a_page_wins_in_any_order():
+    rows = [
+        reference(crawled=f"2024-0{m}-01T00:00:00Z", record=f"r{m}", file=f"{m}.parquet") for m in (1, 3, 2)
+    ]
+    for _ in range(6):
+        random.shuffle(rows)
+        outcomes = list(one_capture(rows))
+        assert [row["record"] for row in kept(outcomes)] == ["r3"]
+        assert reasons(outcomes) == [("documents", "duplicate_page")] * 2
+
+
+def test_record_archived_twice_gives_one_document():
+    rows = [reference(file="a.parquet"), reference(file="b.parquet")]
+    assert [row["file"] for row in kept(one_capture(rows))] == ["a.parquet"]
+
+
+def test_tracking_parameters_do_not_make_another_page():
+    assert page_of(reference("https://ex.com/p?utm_source=x&id=3")) == page_of(reference("https://ex.com/p?id=3"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"media": []}, "no_image"),
+        ({"language": "fr"}, "language"),
+        ({"scores": {**reference()["scores"], "words": 49.0}}, "words_too_few"),
+    ],
+)
+def test_documents_are_judged_without_media(fields, reason):
+    assert reasons([judge(reference(**fields), CONFIG)]) == [("documents", reason)]
+
+
+def test_pairs_are_not_judged_by_document_rules():
+    assert kept([judge(reference(kind="image_text", language="fr"), CONFIG)])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (image(width=63), "image_too_small"),
+        (image(width=1000, height=300), "aspect_ratio"),
+        (image(scores={"flatness": 0.0}), "single_colour"),
+        (image(status="timeout"), "image_unavailable"),
+    ],
+)
+def test_document_without_an_image_left_is_dropped_with_both_reasons(row, reason):
+    outcomes = list(admit(reference(), [(1, row)], CONFIG))
+    assert reasons(outcomes) == [("images", reason), ("documents", "no_image_left")]
+    assert outcomes[-1].reject.detail == reason
+
+
+def test_image_repeated_in_a_document_is_kept_once():
+    document = reference(media=("https://ex.com/a.jpg", "https://ex.com/copy.jpg"))
+    outcomes = list(admit(document, [(1, image("s")), (2, image("s"))], CONFIG))
+    assert reasons(outcomes) == [("images", "repeated_image")]
+    assert kept(outcomes)[0]["keep"] == [0, 1]
+
+
+def test_player_page_is_dropped_from_the_sequence_with_a_reason():
+    document = reference(media=("https://ex.com/a.jpg", "https://player.ex.com/1"))
+    document["media"][1] = (2, "video", "https://player.ex.com/1", False)
+    assert [url for url, _ in needs(document)] == ["image https://ex.com/a.jpg"]
+    assert reasons(admit(document, [(1, image())], CONFIG)) == [("videos", "video_player")]
+
+
+@pytest.mark.parametrize(
+    ("row", "unigrams", "reason"),
+    [
+        (image(width=200), 8, "pair_image_too_small"),
+        (image(), 2, "alt_too_short"),
+        (image(), 21, "alt_too_long"),
+        (image(status="http_status"), 8, "image_unavailable"),
+    ],
+)
+def test_pair_is_dropped_with_one_reason(row, unigrams, reason):
+    pair = reference(kind="image_text")
+    pair["scores"]["unigrams"] = float(unigrams)
+    assert reasons(admit(pair, [(1, row)], CONFIG)) == [("image_text", reason)]
+
+
+def test_video_pair_needs_words_and_frames():
+    pair = reference(kind="video_text", media=("https://ex.com/v.mp4",))
+    pair["media"] = [(1, "video", "https://ex.com/v.mp4", True)]
+    frames = [{"t": 0, "offset": 0, "length": 10, "sha256": "x"}]
+    assert kept(admit(pair, [(1, image(kind="video", frames=frames))], CONFIG))
+    assert reasons(admit(pair, [(1, image(kind="video"))], CONFIG)) == [("video_text", "video_no_frames")]
+
+
+def test_media_meets_every_document_that_needs_it():
+    row = image()
+    assert list(join([("d1", 1), ("d2", 4)], [row])) == [("d1", (1, row)), ("d2", (4, row))]
+    assert list(join([("d1", 1)], [])) == []
+
+
+def test_best_copy_of_a_text_survives_in_any_order():
+    def copy(url, images):
+        document = reference(url, media=tuple(f"https://ex.com/{n}.jpg" for n in range(images)), text_sha256="same")
+        (outcome,) = admit(document, [(n + 1, image(f"s{n}")) for n in range(images)], CONFIG)
+        return outcome
+
+    copies = [copy("https://a.com/", 1), copy("https://b.com/", 3), copy("https://c.com/", 2)]
+    assert len({content_of(c) for c in copies}) == 1
+    for _ in range(6):
+        random.shuffle(copies)
+        outcomes = list(one_copy(copies))
+        assert [row["url"] for row in kept(outcomes)] == ["https://b.com/"]
+        assert reasons(outcomes) == [("documents", "duplicate_content")] * 2
+
+
+def test_pairs_are_equal_by_image_bytes_and_text():
+    pair = reference(kind="image_text", text_sha256="t")
+    (one,) = admit(pair, [(1, image("s1"))], CONFIG)
+    (other,) = admit(pair, [(1, image("s2"))], CONFIG)
+    assert content_of(one) != content_of(other)
+
+
+def test_partitions_are_equal_shares_of_the_id_space():
+    ids = [document_id("interleaved", f"https://ex.com/{n}") for n in range(2000)]
+    shares = [partition_of({"id": i}, 8) for i in sorted(ids)]
+    assert shares == sorted(shares)
+    assert all(200 < shares.count(n) < 300 for n in range(8))
+
+
+def test_partition_is_written_in_id_order_with_its_rejects(tmp_path):
+    media = {**{name: None for name in ("url", "detail")}, **image()}
+    rows = []
+    for n in range(5):
+        (row,) = admit(reference(f"https://ex.com/{n}"), [(1, media)], CONFIG)
+        rows.append(row)
+    dropped = judge(reference(media=[]), CONFIG)
+    random.shuffle(rows)
+    counts = write_partition(0, [*rows, dropped], tmp_path)
+    ids = [row["id"] for row in read_table(tmp_path / "selected" / "00000.parquet", "selected")]
+    assert ids == sorted(ids)
+    assert len(ids) == counts["interleaved"] == counts["interleaved.images"] == 5
+    assert counts["rejects.documents.no_image"] == 1
+    (reject,) = read_table(tmp_path / "rejects" / "00000.parquet", "rejects")
+    assert reject["reason"] == "no_image"

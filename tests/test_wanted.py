@@ -1,0 +1,57 @@
+"""Planning of fetches: the newest good capture wins, redirects are followed inside the archive."""
+
+from m3w_builder.collect import Request
+from m3w_builder.wanted import Want, give_up, locate, unit_of
+
+URL = "https://ex.com/a.jpg"
+WANT = Want(URL, "image", at=URL)
+
+
+def capture(status=200, crawled="2024-01-01T00:00:00Z", record="r1", file="a.warc.gz", offset=0, location=""):
+    return {
+        "url": URL,
+        "file": file,
+        "offset": offset,
+        "status": status,
+        "content_type": "image/jpeg",
+        "crawled": crawled,
+        "record": record,
+        "location": location,
+    }
+
+
+def test_media_nobody_archived_is_asked_for_over_http():
+    assert list(locate([WANT], [])) == [(URL, Request(URL, "image", ()))]
+
+
+def test_capture_nobody_wants_gives_nothing():
+    assert list(locate([], [capture()])) == []
+
+
+def test_newest_good_capture_comes_first_whatever_the_order():
+    rows = [
+        capture(crawled="2024-01-01T00:00:00Z", offset=1),
+        capture(crawled="2024-03-01T00:00:00Z", offset=3, status=404),
+        capture(crawled="2024-02-01T00:00:00Z", offset=2, record="r2"),
+    ]
+    for order in (rows, rows[::-1]):
+        ((_, request),) = locate([WANT, WANT], order)
+        assert request.candidates == (("a.warc.gz", 2), ("a.warc.gz", 1))
+
+
+def test_redirect_is_followed_to_its_target():
+    ((url, want),) = locate([WANT], [capture(status=301, location="https://cdn.ex.com/b.jpg")])
+    assert (url, want) == ("https://cdn.ex.com/b.jpg", Want(URL, "image", at="https://cdn.ex.com/b.jpg"))
+    ((_, request),) = locate([want], [{**capture(offset=7), "url": "https://cdn.ex.com/b.jpg"}])
+    assert request == Request(URL, "image", (("a.warc.gz", 7),))
+
+
+def test_redirect_that_leaves_the_archive_is_asked_for_over_http():
+    assert give_up(Want(URL, "image", at="https://elsewhere.org/")) == Request(URL, "image", ())
+
+
+def test_units_are_archive_ranges_or_host_buckets():
+    assert unit_of(Request(URL, "image", (("a.warc.gz", 40 * 2**20),)), 32) == "archive a.warc.gz 2"
+    assert unit_of(Request(URL, "image", (("page_files/x.jpg", -1),)), 32).startswith("archive")
+    same_host = {unit_of(Request(f"https://ex.com/{n}", "image", ()), 32) for n in range(9)}
+    assert len(same_host) == 1
