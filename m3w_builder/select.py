@@ -65,16 +65,20 @@ def page_of(reference: Reference) -> str:
 
 def one_capture(captures: Iterable[Reference]) -> Iterator[Outcome]:
     """Yields the documents of the newest capture of a page, and a reject for every other document."""
-    captures = list(captures)
-    newest = max((row["crawled"], row["record"]) for row in captures)
+    # A record that was archived twice gives equal documents: file and row break the tie.
+    ranked = sorted(captures, key=lambda row: (_page_copy(row).rank(), row["row"]))
+    newest = ranked[0]
     seen = set()
-    # A record that is archived twice gives equal documents: the file and row break the tie.
-    for row in sorted(captures, key=lambda r: (r["id"], r["text_sha256"], r["file"], r["row"])):
-        if (row["crawled"], row["record"]) == newest and row["id"] not in seen:
+    for row in ranked:
+        if row["record"] == newest["record"] and row["id"] not in seen:
             seen.add(row["id"])
             yield row
         else:
-            yield _drop(row, "duplicate_page", f"kept the capture of {newest[0] or newest[1]}")
+            yield _drop(row, "duplicate_page", f"kept {newest['url']} of {newest['crawled']}"[:500])
+
+
+def _page_copy(row: Reference) -> dedup.PageCopy:
+    return dedup.PageCopy(row["crawled"], row["record"], row["id"], row["file"])
 
 
 def judge(reference: Reference, config: SelectConfig) -> Outcome:
@@ -141,12 +145,12 @@ def _document_drop(
         if reference["kind"] != "interleaved":
             return next(iter(drops.values()))
         return "no_image_left", ", ".join(sorted({reason for reason, _ in drops.values()}))
-    unigrams = int(reference["scores"].get("unigrams", 0))
+    if reference["kind"] == "interleaved":
+        return None
+    unigrams = int(reference["scores"]["unigrams"])
     if reference["kind"] == "image_text":
         return rules.image_pair_rule(unigrams, media[0]["width"], media[0]["height"], config)
-    if reference["kind"] == "video_text":
-        return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config)
-    return None
+    return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config)
 
 
 def _kept(reference: Reference, stays: Sequence[int], rows: Mapping[int, Row]) -> Reference:
@@ -171,16 +175,14 @@ def content_of(kept: Reference) -> str:
 
 def one_copy(copies: Iterable[Reference]) -> Iterator[Outcome]:
     """Yields the best of several documents with the same content, and a reject for each other one."""
-    ranked = sorted(copies, key=_rank, reverse=True)
+    ranked = sorted(copies, key=lambda copy: _text_copy(copy).rank())
     yield ranked[0]
     for copy in ranked[1:]:
         yield _drop(copy, "duplicate_content", f"same as {ranked[0]['id']} {ranked[0]['url']}"[:500])
 
 
-def _rank(kept: Reference) -> object:
-    return dedup.TextCopy(
-        images=len(kept["media"]), characters=kept["characters"], crawled=kept["crawled"], id=kept["id"]
-    ).rank
+def _text_copy(kept: Reference) -> dedup.TextCopy:
+    return dedup.TextCopy(len(kept["media"]), kept["characters"], kept["crawled"], kept["id"])
 
 
 def partition_of(outcome: Outcome, partitions: int) -> int:
