@@ -39,7 +39,9 @@ MAX_DUPLICATE_NGRAM_CHARS = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.
 # Images (Flamingo A.3.1). The test for "single colour" is ours, the paper gives none: see FLAT_DEVIATION.
 MIN_IMAGE_SIDE = 64  # pixels
 MAX_ASPECT_RATIO = 3.0  # longer over shorter side
-FLAT_DEVIATION = 2.0  # grey levels of 255: a picture whose standard deviation is not above it is one colour
+FLAT_DEVIATION = (
+    2.0  # grey levels of 255: a picture whose standard deviation is not above it is one colour
+)
 
 # Language. The tool and threshold of Flamingo are not published; OBELICS uses fastText at 0.8.
 MIN_LANGUAGE_SCORE = 0.65  # datatrove and MINT-1T: FastText lid.176
@@ -73,16 +75,24 @@ Seconds = Annotated[float, Field(gt=0.0)]
 class ExtractConfig(Section):
     """Pages to documents."""
 
-    max_page_bytes: Positive = Field(MAX_PAGE_BYTES, description="a larger page is a reject (bytes of HTML)")
-    page_seconds: Seconds = Field(20.0, description="a page that takes longer is killed and becomes a reject")
-    min_text_nodes: Count = Field(1, description="an interleaved document has at least this many texts")
+    max_page_bytes: Positive = Field(
+        MAX_PAGE_BYTES, description="a larger page is a reject (bytes of HTML)"
+    )
+    page_seconds: Seconds = Field(
+        20.0, description="a page that takes longer is killed and becomes a reject"
+    )
+    min_text_nodes: Count = Field(
+        1, description="an interleaved document has at least this many texts"
+    )
 
 
 class FetchConfig(Section):
     """Media URLs to stored bytes and measurements."""
 
     network: bool = Field(True, description="false: only media that the crawl itself archived")
-    allow_private: bool = Field(False, description="true: fetch from private and loopback addresses too")
+    allow_private: bool = Field(
+        False, description="true: fetch from private and loopback addresses too"
+    )
     user_agent: str = Field("m3w-builder/0.1", min_length=1, description="sent with every request")
     connect_seconds: Seconds = Field(5.0, description="time to connect")
     read_seconds: Seconds = Field(10.0, description="time between two reads")
@@ -90,12 +100,18 @@ class FetchConfig(Section):
     max_redirects: Count = Field(5, description="hops")
     max_image_bytes: Positive = Field(MAX_IMAGE_BYTES, description="a longer body is a reject")
     max_video_bytes: Positive = Field(MAX_VIDEO_BYTES, description="a longer body is a reject")
-    max_image_pixels: Positive = Field(MAX_IMAGE_PIXELS, description="width x height read from the header")
+    max_image_pixels: Positive = Field(
+        MAX_IMAGE_PIXELS, description="width x height read from the header"
+    )
     threads: Positive = Field(16, description="concurrent downloads of one worker")
     per_host: Positive = Field(4, description="concurrent downloads from one host")
     buckets: Positive = Field(32, description="hosts are spread over this many units of work")
-    frame_side: Positive = Field(640, description="longer side of a stored video frame; never enlarged")
-    max_frames: Positive = Field(300, description="frames per video at 1 frame per second; the rest is cut")
+    frame_side: Positive = Field(
+        640, description="longer side of a stored video frame; never enlarged"
+    )
+    max_frames: Positive = Field(
+        300, description="frames per video at 1 frame per second; the rest is cut"
+    )
     video_seconds: Seconds = Field(120.0, description="time to decode one video")
 
 
@@ -103,21 +119,33 @@ class SelectConfig(Section):
     """Which documents and media stay. A value that switches a rule off stands in its comment."""
 
     languages: tuple[str, ...] = Field(
-        ("en",), description="ISO 639-1 codes that interleaved documents may have (Flamingo: English); [] = all"
+        ("en",),
+        description="ISO 639-1 codes that interleaved documents may have (Flamingo: English); [] = all",
     )
-    min_language_score: Ratio = Field(MIN_LANGUAGE_SCORE, description="below it the language counts as unknown")
-    text_rules: bool = Field(True, description="Gopher quality and repetition rules on interleaved documents")
+    min_language_score: Ratio = Field(
+        MIN_LANGUAGE_SCORE, description="below it the language counts as unknown"
+    )
+    text_rules: bool = Field(
+        True, description="Gopher quality and repetition rules on interleaved documents"
+    )
     min_words: Count = MIN_WORDS
     max_words: Positive = MAX_WORDS
     min_mean_word_length: float = Field(MIN_MEAN_WORD_LENGTH, ge=0.0, description="characters")
     max_mean_word_length: float = Field(MAX_MEAN_WORD_LENGTH, gt=0.0, description="characters")
     max_hash_ratio: float = Field(MAX_HASH_RATIO, ge=0.0, description='"#" per word')
     max_ellipsis_ratio: float = Field(MAX_ELLIPSIS_RATIO, ge=0.0, description="ellipses per word")
-    max_bullet_lines: Ratio = Field(MAX_BULLET_LINES, description="share of lines starting with a bullet; 1 = off")
-    max_ellipsis_lines: Ratio = Field(MAX_ELLIPSIS_LINES, description="share of lines ending in an ellipsis; 1 = off")
-    min_alpha_words: Ratio = Field(MIN_ALPHA_WORDS, description="share of words with a letter; 0 = off")
+    max_bullet_lines: Ratio = Field(
+        MAX_BULLET_LINES, description="share of lines starting with a bullet; 1 = off"
+    )
+    max_ellipsis_lines: Ratio = Field(
+        MAX_ELLIPSIS_LINES, description="share of lines ending in an ellipsis; 1 = off"
+    )
+    min_alpha_words: Ratio = Field(
+        MIN_ALPHA_WORDS, description="share of words with a letter; 0 = off"
+    )
     min_stop_words: Annotated[int, Field(ge=0, le=8)] = Field(
-        MIN_STOP_WORDS, description="distinct English stop words, tested on English text only; 0 = off"
+        MIN_STOP_WORDS,
+        description="distinct English stop words, tested on English text only; 0 = off",
     )
     max_duplicate_lines: Ratio = MAX_DUPLICATE_LINES
     max_duplicate_paragraphs: Ratio = MAX_DUPLICATE_PARAGRAPHS
@@ -133,11 +161,17 @@ class SelectConfig(Section):
     max_duplicate_9gram_chars: Ratio = MAX_DUPLICATE_NGRAM_CHARS[9]
     max_duplicate_10gram_chars: Ratio = MAX_DUPLICATE_NGRAM_CHARS[10]
     min_image_side: Count = Field(MIN_IMAGE_SIDE, description="pixels, width and height")
-    max_aspect_ratio: float = Field(MAX_ASPECT_RATIO, ge=1.0, description="longer over shorter side")
-    min_flatness_deviation: float = Field(
-        FLAT_DEVIATION, ge=0.0, description="grey levels; not above it is a single colour; 0 = only exactly one colour"
+    max_aspect_ratio: float = Field(
+        MAX_ASPECT_RATIO, ge=1.0, description="longer over shorter side"
     )
-    min_pair_side: Count = Field(MIN_PAIR_SIDE, description="pixels, shorter side of a paired image")
+    min_flatness_deviation: float = Field(
+        FLAT_DEVIATION,
+        ge=0.0,
+        description="grey levels; not above it is a single colour; 0 = only exactly one colour",
+    )
+    min_pair_side: Count = Field(
+        MIN_PAIR_SIDE, description="pixels, shorter side of a paired image"
+    )
     max_pair_aspect_ratio: float = Field(
         MAX_PAIR_ASPECT_RATIO, gt=1.0, description="of a paired image; must be smaller"
     )
@@ -155,14 +189,18 @@ class SelectConfig(Section):
             ("min_alt_unigrams", "max_alt_unigrams"),
         ):
             if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} = {getattr(self, low)} is above {high} = {getattr(self, high)}")
+                raise ValueError(
+                    f"{low} = {getattr(self, low)} is above {high} = {getattr(self, high)}"
+                )
         return self
 
 
 class WriteConfig(Section):
     """Selected documents to shards."""
 
-    shard_bytes: Positive = Field(384 * 2**20, description="mean size of a shard; 256 to 512 MB reads well")
+    shard_bytes: Positive = Field(
+        384 * 2**20, description="mean size of a shard; 256 to 512 MB reads well"
+    )
     title: str = Field("An M3W-style multimodal dataset", description="of the dataset card")
 
 
@@ -216,7 +254,8 @@ def _keys_beside(loc: tuple[int | str, ...]) -> list[str]:
     section: type[BaseModel] = Config
     for part in loc[:-1]:
         annotation = section.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
         section = annotation
     return list(section.model_fields)
 

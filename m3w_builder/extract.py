@@ -24,14 +24,18 @@ from m3w_builder.tables import TableWriter, document_row, flat_row
 from m3w_builder.types import Document, Page, Reject, Resource, item_id
 from m3w_builder.urls import canonical
 
-MAX_DEATHS = 100  # pages of one unit that may hang or crash before the unit is given up as a bug of ours
+MAX_DEATHS = (
+    100  # pages of one unit that may hang or crash before the unit is given up as a bug of ours
+)
 
 
 def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
     """Returns the measured documents of one page, and why it gave none or fewer."""
     try:
         if len(page.html) > config.extract.max_page_bytes:
-            raise PageError("page_too_large", f"{len(page.html)} > {config.extract.max_page_bytes} bytes")
+            raise PageError(
+                "page_too_large", f"{len(page.html)} > {config.extract.max_page_bytes} bytes"
+            )
         parsed = read_page(page)
     except PageError as error:
         return [], [_reject(page, error.reason, error.detail)]
@@ -39,7 +43,9 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
     try:
         document = interleave(parsed)
     except PageError as error:
-        return [_measured_pair(pair, "") for pair in pairs], [_reject(page, error.reason, error.detail)]
+        return [_measured_pair(pair, "") for pair in pairs], [
+            _reject(page, error.reason, error.detail)
+        ]
     document = _measured(document)
     return [document, *(_measured_pair(pair, document.language) for pair in pairs)], []
 
@@ -47,7 +53,12 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
 def _measured(document: Document) -> Document:
     text = "\n".join(node.text for node in document.texts)
     language, score = detect(text)
-    scores = {**document.scores, **measure(document.texts), "language_score": score, "characters": float(len(text))}
+    scores = {
+        **document.scores,
+        **measure(document.texts),
+        "language_score": score,
+        "characters": float(len(text)),
+    }
     return replace(document, language=language, scores=scores)
 
 
@@ -67,7 +78,12 @@ def extract_unit(unit: Unit, folder: Path, config: Config) -> Counts:
     while True:
         try:
             counts: Counts = sandbox().call(
-                "m3w_builder.extract:write_unit", unit, folder, config, skip, seconds=config.extract.page_seconds
+                "m3w_builder.extract:write_unit",
+                unit,
+                folder,
+                config,
+                skip,
+                seconds=config.extract.page_seconds,
             )
         except ItemDied as death:
             if len(skip) == MAX_DEATHS or death.label in skip or not death.label:
@@ -127,7 +143,9 @@ def _contents(document: Document) -> Iterator[str]:
 def _items(unit: Unit, config: Config) -> Iterable[Page | Resource | Reject]:
     if unit.kind == "urls":
         return _live_pages(unit, config)
-    return read_pages(unit, max_body=max(config.extract.max_page_bytes, config.fetch.max_video_bytes))
+    return read_pages(
+        unit, max_body=max(config.extract.max_page_bytes, config.fetch.max_video_bytes)
+    )
 
 
 def _live_pages(unit: Unit, config: Config) -> Iterator[Page | Reject]:
@@ -139,7 +157,12 @@ def _live_pages(unit: Unit, config: Config) -> Iterator[Page | Reject]:
                 yield Reject(item_id(line), line, "extract", "bad_url", "expected an http(s) URL")
                 continue
             try:
-                response = download(url, config=config.fetch, session=session, max_bytes=config.extract.max_page_bytes)
+                response = download(
+                    url,
+                    config=config.fetch,
+                    session=session,
+                    max_bytes=config.extract.max_page_bytes,
+                )
             except MediaError as error:
                 yield Reject(item_id(url), url, "extract", error.reason, error.detail)
             else:

@@ -47,5 +47,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OutputError(f"{path.parent}: another build is running there; wait for it or end it") from error
+            raise OutputError(
+                f"{path.parent}: another build is running there; wait for it or end it"
+            ) from error
         yield

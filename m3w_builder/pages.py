@@ -25,7 +25,11 @@ def extract_file(file: Path, url: str, config: Config) -> tuple[list[Document], 
         raise InputError(f"{file}: expected a saved HTML page, found no such file")
     if url:
         return extract(Page(url, file.read_bytes()), config)
-    items = [item for unit in plan([str(file)]) for item in read_pages(unit, max_body=config.extract.max_page_bytes)]
+    items = [
+        item
+        for unit in plan([str(file)])
+        for item in read_pages(unit, max_body=config.extract.max_page_bytes)
+    ]
     found = next((item for item in items if isinstance(item, Page)), None)
     if found is None:
         return [], [item for item in items if isinstance(item, Reject)]
@@ -56,7 +60,9 @@ def tables(documents: Sequence[Document], rejects: Sequence[Reject]) -> Iterator
 
 
 def _nodes(document: Document) -> Table:
-    table = Table(title=f"{document.title or document.url} [{document.language or '?'}]", title_justify="left")
+    table = Table(
+        title=f"{document.title or document.url} [{document.language or '?'}]", title_justify="left"
+    )
     for name in ("", "role", "content", "DOM path"):
         table.add_column(name, overflow="fold", no_wrap=name == "role")
     for number, node in enumerate(document.nodes):

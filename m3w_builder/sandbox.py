@@ -65,7 +65,9 @@ class Sandbox:
             return
         self._pipe, theirs = Pipe()
         command = [sys.executable, "-m", "m3w_builder.sandbox", str(theirs.fileno())]
-        self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._child = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+        )
         theirs.close()
 
     def _epitaph(self) -> str:

@@ -14,7 +14,7 @@ from m3w_builder import dedup, rules
 from m3w_builder.config import SelectConfig
 from m3w_builder.stages import Counts
 from m3w_builder.tables import Row, flat_row, read_table, write_table
-from m3w_builder.types import KINDS, ID_HEX, Reject
+from m3w_builder.types import ID_HEX, KINDS, Reject
 
 Reference = dict[str, Any]
 Drop = tuple[str, str]  # reason, detail
@@ -29,8 +29,6 @@ class Dropped:
 
 
 Outcome = Reference | Dropped  # a document that is still in, or why it is not
-
-_SECTIONS = {"interleaved": "documents"}
 
 _COLUMNS = ["id", "kind", "url", "crawled", "record", "language", "text_sha256", "scores"]
 _NODE_COLUMNS = ["nodes.list.element.type", "nodes.list.element.url", "nodes.list.element.file"]
@@ -99,7 +97,9 @@ def needs(reference: Reference) -> Iterator[tuple[str, tuple[str, int]]]:
             yield f"{kind} {url}", (reference["id"], index)
 
 
-def join(needed: Iterable[tuple[str, int]], rows: Iterable[Row]) -> Iterator[tuple[str, tuple[int, Row]]]:
+def join(
+    needed: Iterable[tuple[str, int]], rows: Iterable[Row]
+) -> Iterator[tuple[str, tuple[int, Row]]]:
     """Yields (document id, (node index, media row)) for each need of one media URL."""
     for row in rows:
         for document, index in needed:
@@ -111,11 +111,17 @@ def admit(
 ) -> Iterator[Outcome]:
     """Applies the media rules; yields rejects of nodes, then the document with what stays, or its reject."""
     rows = dict(media)
-    drops = {i: drop for i, kind, _, _ in reference["media"] if (drop := _node_drop(kind, rows.get(i), config))}
+    drops = {
+        i: drop
+        for i, kind, _, _ in reference["media"]
+        if (drop := _node_drop(kind, rows.get(i), config))
+    }
     stays = [i for i, *_ in reference["media"] if i not in drops]
     if reference["kind"] == "interleaved":
         again = dedup.repeated([rows[i]["sha256"] for i in stays])
-        drops |= {stays[n]: ("repeated_image", "the same bytes are above in the document") for n in again}
+        drops |= {
+            stays[n]: ("repeated_image", "the same bytes are above in the document") for n in again
+        }
         stays = [i for i in stays if i not in drops]
     verdict = _document_drop(reference, [rows[i] for i in stays], drops, config)
     if reference["kind"] == "interleaved":
@@ -158,7 +164,10 @@ def _kept(reference: Reference, stays: Sequence[int], rows: Mapping[int, Row]) -
     media = [{"node": i, **rows[i]} for i in stays]
     size = sum(row["length"] + sum(f["length"] for f in row["frames"]) for row in media)
     return {
-        **{key: reference[key] for key in ("id", "kind", "url", "file", "row", "crawled", "text_sha256")},
+        **{
+            key: reference[key]
+            for key in ("id", "kind", "url", "file", "row", "crawled", "text_sha256")
+        },
         "keep": [i for i in range(reference["nodes"]) if i not in gone],
         "media": media,
         "characters": int(reference["scores"].get("characters", 0)),
@@ -178,7 +187,9 @@ def one_copy(copies: Iterable[Reference]) -> Iterator[Outcome]:
     ranked = sorted(copies, key=lambda copy: _text_copy(copy).rank())
     yield ranked[0]
     for copy in ranked[1:]:
-        yield _drop(copy, "duplicate_content", f"same as {ranked[0]['id']} {ranked[0]['url']}"[:500])
+        yield _drop(
+            copy, "duplicate_content", f"same as {ranked[0]['id']} {ranked[0]['url']}"[:500]
+        )
 
 
 def _text_copy(kept: Reference) -> dedup.TextCopy:
@@ -224,5 +235,6 @@ def _counts(kept: Iterable[Reference], dropped: Iterable[Dropped]) -> Counter[st
 
 
 def _drop(reference: Reference, reason: str, detail: str) -> Dropped:
-    section = _SECTIONS.get(reference["kind"], reference["kind"])
+    kind = str(reference["kind"])
+    section = "documents" if kind == "interleaved" else kind
     return Dropped(section, Reject(reference["id"], reference["url"], "select", reason, detail))

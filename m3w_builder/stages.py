@@ -93,7 +93,9 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads((folder / "stage.json").read_text())
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: expected the folder of a finished stage, found no stage.json") from error
+        raise InputError(
+            f"{folder}: expected the folder of a finished stage, found no stage.json"
+        ) from error
     return record
 
 

@@ -23,7 +23,9 @@ Row = dict[str, Any]
 
 _NODE_TYPES: dict[str, type[Node]] = {"text": Text, "image": Image, "video": Video}
 _TYPE_NAMES = {cls: name for name, cls in _NODE_TYPES.items()}
-_FIELDS = {cls: tuple(f.name for f in dataclasses.fields(cls)) for cls in (*_TYPE_NAMES, Document, Media)}
+_FIELDS = {
+    cls: tuple(f.name for f in dataclasses.fields(cls)) for cls in (*_TYPE_NAMES, Document, Media)
+}
 
 
 class TableWriter:
@@ -79,7 +81,7 @@ def read_table(path: Path, schema: str, columns: Sequence[str] | None = None) ->
             found = file.schema_arrow
             if not found.equals(SCHEMAS[schema]):
                 raise ShardError(f"{path}: expected the columns of {schema}, found {found.names}")
-            for batch in file.iter_batches(ROWS_PER_GROUP, columns=columns):
+            for batch in file.iter_batches(ROWS_PER_GROUP, columns=list(columns) if columns else None):
                 yield from batch.to_pylist()
     except pa.ArrowInvalid as error:
         raise ShardError(f"{path}: expected a Parquet file of {schema}: {error}") from error

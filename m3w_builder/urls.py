@@ -9,7 +9,9 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 MAX_URL = 8192  # characters; longer ones are almost always mistaken data
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _REMOVED = re.compile(r"[\t\n\r]")  # the URL Standard removes them before parsing
-_AROUND = "".join(map(chr, range(0x21))) + "\xa0"  # C0 controls and spaces around an attribute's value
+_AROUND = (
+    "".join(map(chr, range(0x21))) + "\xa0"
+)  # C0 controls and spaces around an attribute's value
 
 
 def canonical(url: str, base: str = "") -> str:

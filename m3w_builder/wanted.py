@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
-from m3w_builder.collect import Request, collect
+from m3w_builder.collect import WHOLE_FILE, Request, collect
 from m3w_builder.config import Config
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.tables import Row, flat_row, media_row, read_table, write_table
 from m3w_builder.types import Media, Reject, item_id
+from m3w_builder.warc.reader import OFFSET_BITS
 
 RANGE_BYTES = 16 * 2**20  # of one input file: archived media of a range are one unit of work
 REDIRECT_HOPS = 2  # inside the archive; a longer chain is asked for over the network
@@ -24,7 +26,7 @@ class Want:
     """A media URL that some document names; `at` is where a redirect of the archive led."""
 
     url: str
-    kind: str  # image | video
+    kind: Literal["image", "video"]
     at: str
 
 
@@ -76,7 +78,8 @@ def unit_of(request: Request, buckets: int) -> str:
     """Returns the unit of work of a request: a range of an archive file, or a bucket of hosts."""
     if request.candidates:
         file, offset = request.candidates[0]
-        return f"archive {file} {max(offset, 0) // RANGE_BYTES}"
+        start = 0 if offset == WHOLE_FILE else offset & OFFSET_BITS
+        return f"archive {file} {start // RANGE_BYTES}"
     host = urlsplit(request.url).netloc
     return f"http {int(unit_name(host), 16) % buckets}"
 
@@ -85,7 +88,9 @@ def fetch_unit(unit: str, requests: Iterable[Request], folder: Path, config: Con
     """Collects a unit's media into its pack and its media table; returns its counts."""
     name = unit_name(unit)
     pack = folder / "packs" / f"{name}.tar"
-    rows = collect(sorted(set(requests), key=lambda r: (r.url, r.kind)), pack=pack, config=config.fetch)
+    rows = collect(
+        sorted(set(requests), key=lambda r: (r.url, r.kind)), pack=pack, config=config.fetch
+    )
     write_table(folder / "media" / f"{name}.parquet", "media", map(media_row, rows))
     write_table(folder / "rejects" / f"{name}.parquet", "rejects", map(flat_row, _rejects(rows)))
     return _counts(rows)
@@ -109,5 +114,3 @@ def _counts(rows: Iterable[Media]) -> Counter[str]:
             counts[f"{section}.bytes"] += row.source_bytes
             counts["frames"] += len(row.frames)
     return counts
-
-

@@ -5,6 +5,7 @@ the order in a shard is a shuffle, and no shard needs to know of another.
 """
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +15,11 @@ import pyarrow.parquet as pq
 
 from m3w_builder.files import write_text
 from m3w_builder.packs import read_range
-from m3w_builder.samples import sample
-from m3w_builder.shards import write_shard
+from m3w_builder.samples import Sample, sample
+from m3w_builder.shards import COUNTS, MANIFEST, write_shard
 from m3w_builder.stages import Counts, Stage
 from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media, read_table
-from m3w_builder.types import ID_HEX, KINDS, Document, Kind, Media
+from m3w_builder.types import ID_HEX, KINDS, Document, Kind
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,31 @@ def write_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> Co
     rows = [row for file in select.files("selected") for row in _rows_of(plan, file)]
     documents = dict(_documents(rows, select.parent("extract").folder / "documents"))
     packs = select.parent("fetch").folder / "packs"
-    samples = (_sample(row, documents[row["id"]]) for row in rows)
-    manifest = write_shard(
-        output / f"{plan.name}.tar", samples, lambda m, offset, length: read_range(packs / m.pack, offset, length)
+    row = write_shard(
+        output / f"{plan.name}.tar",
+        (_sample(row, documents[row["id"]]) for row in rows),
+        lambda part: read_range(packs / part.pack, part.offset, part.length),
     )
-    write_text(folder / "manifest" / f"{plan.name}.json", json.dumps(manifest))
-    return {f"{plan.kind}.{key}": manifest[key] for key in ("documents", "images", "frames", "bytes")}
+    write_text(_row_file(folder, plan), json.dumps(row))
+    return {f"{plan.kind}.{key}": row[key] for key in COUNTS} if row else {}
+
+
+def is_written(plan: ShardPlan, folder: Path, output: Path) -> bool:
+    """Says whether the shard that a manifest row in `folder` speaks of is there (none, for no samples)."""
+    file = _row_file(folder, plan)
+    if not file.is_file():
+        return False
+    return json.loads(file.read_text()) is None or (output / f"{plan.name}.tar").is_file()
+
+
+def manifest_rows(folder: Path, plans: Iterable[ShardPlan]) -> list[Row]:
+    """Returns the manifest rows of the written shards, in plan order."""
+    rows = (json.loads(_row_file(folder, plan).read_text()) for plan in plans)
+    return [row for row in rows if row is not None]
+
+
+def _row_file(folder: Path, plan: ShardPlan) -> Path:
+    return folder / "manifest" / f"{plan.name}.json"
 
 
 def _rows_of(plan: ShardPlan, file: Path) -> Iterator[Row]:
@@ -80,19 +100,25 @@ def _documents(rows: Sequence[Row], folder: Path) -> Iterator[tuple[str, Documen
             for group in groups:
                 found = table.read_row_group(group)
                 for row in wanted[file, group]:
-                    yield row["id"], document(found.slice(row["row"] % ROWS_PER_GROUP, 1).to_pylist()[0])
+                    yield (
+                        row["id"],
+                        document(found.slice(row["row"] % ROWS_PER_GROUP, 1).to_pylist()[0]),
+                    )
 
 
-def _sample(row: Row, found: Document) -> tuple[Document, dict[int, Media]]:
-    """Returns the document with the nodes that stay, and the media by their new index."""
+def _sample(row: Row, found: Document) -> Sample:
+    """Returns the sample of the nodes that stay."""
     place = {node: index for index, node in enumerate(row["keep"])}
     kept = replace(found, nodes=tuple(found.nodes[node] for node in row["keep"]))
-    return kept, {place[item["node"]]: media(item) for item in row["media"]}
+    return sample(kept, {place[item["node"]]: media(item) for item in row["media"]})
 
 
-def manifest_rows(folder: Path, plans: Iterable[ShardPlan]) -> list[Row]:
-    """Returns the manifest rows of the written shards, in plan order."""
-    return [json.loads((folder / "manifest" / f"{plan.name}.json").read_text()) for plan in plans]
-
-
-__all__ = ["ShardPlan", "manifest_rows", "plan_shards", "sample", "write_unit"]
+def clear(output: Path) -> None:
+    """Removes another build's shards and what describes them; the manifest first, so that none lies."""
+    (output / MANIFEST).unlink(missing_ok=True)
+    for kind in KINDS:
+        for file in [*output.glob(f"{kind}-*.tar"), *output.glob(f"{kind}-*.parquet")]:
+            file.unlink()
+    for name in ("index.json", "README.md", "croissant.json", "waterfall.json", "report.html"):
+        (output / name).unlink(missing_ok=True)
+    shutil.rmtree(output / "rejects", ignore_errors=True)

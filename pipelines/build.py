@@ -1,6 +1,6 @@
 """The whole chain: extract, fetch, select, write. A finished stage is found again and not run.
 
-    python -m pipelines.build --input 'crawl/*.warc.gz' --output out/ --workers 8
+python -m pipelines.build --input 'crawl/*.warc.gz' --output out/ --workers 8
 """
 
 import threading
@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from m3w_builder.config import Config, load
 from m3w_builder.errors import M3WError
@@ -107,10 +114,14 @@ def _note(stage: Stage) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--input", action="append", required=True, help="glob, file or folder; repeatable")
+    arguments.add_argument(
+        "--input", action="append", required=True, help="glob, file or folder; repeatable"
+    )
     arguments.add_argument("--output", type=Path, required=True, help="folder of the shards")
     arguments.add_argument("--work", type=Path, help="folder of the stages (default: OUTPUT/work)")
-    arguments.add_argument("--overwrite", action="store_true", help="replace another build's shards")
+    arguments.add_argument(
+        "--overwrite", action="store_true", help="replace another build's shards"
+    )
     args, beam_args = arguments.parse_known_args(argv)
     work = args.work or args.output / "work"
     job = Build(args.input, args.output, load(args.config), work, args.overwrite, beam_args)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions
 
 from m3w_builder import errors
 from pipelines.local_runner import make_runner
@@ -32,13 +32,17 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
         cls._add_argparse_args(known)
     unknown = known.parse_known_args(list(beam_args))[1]
     if unknown:
-        raise errors.ConfigError(f"{unknown[0]}: neither an option of m3w nor one of Beam's; see --help")
+        raise errors.ConfigError(
+            f"{unknown[0]}: neither an option of m3w nor one of Beam's; see --help"
+        )
     return PipelineOptions(list(beam_args))
 
 
 def run_pipeline(build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]) -> None:
     """Runs the pipeline that `build` makes, on the runner that the Beam options name (local by default)."""
     options = beam_options(beam_args)
+    # Mypy checks our types; Beam's inference takes a union for its first member and refuses the rest.
+    options.view_as(TypeOptions).pipeline_type_check = False
     try:
         with beam.Pipeline(runner=make_runner(options), options=options) as pipeline:
             build(pipeline)
@@ -57,7 +61,10 @@ def _ours(error: RuntimeError) -> errors.M3WError | None:
 
 
 def read_files(
-    pipeline: beam.Pipeline, label: str, files: Sequence[Path], read: Callable[[Path], Iterable[Any]]
+    pipeline: beam.Pipeline,
+    label: str,
+    files: Sequence[Path],
+    read: Callable[[Path], Iterable[Any]],
 ) -> beam.PCollection:
     """Returns what `read` yields of each file; the files are spread over the workers."""
     return (

@@ -10,15 +10,17 @@ from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
+from m3w_builder.inputs import Unit, plan
 
 from m3w_builder.config import Config, digest, load
 from m3w_builder.extract import extract_unit, fingerprint
-from m3w_builder.inputs import Unit, plan
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from pipelines.common import parser, run_pipeline
 
 
-def build(pipeline: beam.Pipeline, units: Sequence[Unit], stage: Stage, config: Config) -> beam.PCollection:
+def build(
+    pipeline: beam.Pipeline, units: Sequence[Unit], stage: Stage, config: Config
+) -> beam.PCollection:
     """Returns the names of the committed units."""
     return (
         pipeline
@@ -51,7 +53,9 @@ def run(stage: Stage, units: Sequence[Unit], config: Config, beam_args: Sequence
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--input", action="append", required=True, help="glob, file or folder; repeatable")
+    arguments.add_argument(
+        "--input", action="append", required=True, help="glob, file or folder; repeatable"
+    )
     arguments.add_argument("--work", type=Path, required=True, help="folder of the stages")
     args, beam_args = arguments.parse_known_args(argv)
     config = load(args.config)

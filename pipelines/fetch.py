@@ -28,16 +28,22 @@ from m3w_builder.wanted import (
 from pipelines.common import parser, read_files, run_pipeline
 
 
-def build(pipeline: beam.Pipeline, extract: Stage, stage: Stage, config: Config) -> beam.PCollection:
+def build(
+    pipeline: beam.Pipeline, extract: Stage, stage: Stage, config: Config
+) -> beam.PCollection:
     """Returns the names of the committed units."""
     wanted = read_files(pipeline, "Wants", extract.files("documents"), wants)
     captures = read_files(pipeline, "Archived", extract.files("resources"), archived)
     found = []
     for hop in range(REDIRECT_HOPS + 1):
         # PCollection[(url, Want | Request)]
-        located = (wanted, captures) | f"Meet{hop}" >> beam.CoGroupByKey() | f"Locate{hop}" >> beam.FlatMapTuple(_locate)
-        found.append(located | f"Found{hop}" >> beam.Filter(_is_request))
-        wanted = located | f"Moved{hop}" >> beam.Filter(_is_want)
+        located = (
+            (wanted, captures)
+            | f"Meet{hop}" >> beam.CoGroupByKey()
+            | f"Locate{hop}" >> beam.FlatMapTuple(_locate)
+        )
+        wanted, requests = located | f"Moved{hop}" >> beam.Partition(_is_request, 2)
+        found.append(requests)
     return (
         (*found, wanted)
         | "All" >> beam.Flatten()
@@ -47,16 +53,14 @@ def build(pipeline: beam.Pipeline, extract: Stage, stage: Stage, config: Config)
     )
 
 
-def _locate(_url: str, groups: tuple[Iterable[Want], Iterable[dict[str, object]]]) -> Iterable[tuple[str, Want | Request]]:
+def _locate(
+    _url: str, groups: tuple[Iterable[Want], Iterable[dict[str, object]]]
+) -> Iterable[tuple[str, Want | Request]]:
     return locate(*groups)
 
 
-def _is_request(pair: tuple[str, Want | Request]) -> bool:
-    return isinstance(pair[1], Request)
-
-
-def _is_want(pair: tuple[str, Want | Request]) -> bool:
-    return isinstance(pair[1], Want)
+def _is_request(pair: tuple[str, Want | Request], _sides: int) -> int:
+    return int(isinstance(pair[1], Request))
 
 
 def _to_unit(_url: str, item: Want | Request, buckets: int) -> tuple[str, Request]:
@@ -84,7 +88,9 @@ def run(extract: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--extract", type=Path, required=True, help="folder of a finished extract stage")
+    arguments.add_argument(
+        "--extract", type=Path, required=True, help="folder of a finished extract stage"
+    )
     arguments.add_argument("--work", type=Path, required=True, help="folder of the stages")
     args, beam_args = arguments.parse_known_args(argv)
     config, extract = load(args.config), load_stage(args.extract)

@@ -31,15 +31,19 @@ from m3w_builder.select import (
 )
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
-from pipelines.common import read_files, parser, run_pipeline
+from pipelines.common import parser, read_files, run_pipeline
 
 
 def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -> beam.PCollection:
     """Returns the names of the committed units."""
-    documents = read_files(pipeline, "Documents", fetch.parent("extract").files("documents"), references)
+    documents = read_files(
+        pipeline, "Documents", fetch.parent("extract").files("documents"), references
+    )
     media = read_files(pipeline, "Media", fetch.files("media"), media_rows)  # (kind and URL, row)
 
-    captures, duplicates = _split(documents | "OneCapture" >> Survivors(page_of, one_capture), "Captures")
+    captures, duplicates = _split(
+        documents | "OneCapture" >> Survivors(page_of, one_capture), "Captures"
+    )
     judged, unfit = _split(captures | "Judge" >> beam.Map(judge, config.select), "Judged")
     joined = (
         (judged | "Needs" >> beam.FlatMap(needs), media)
@@ -75,21 +79,23 @@ class Survivors(beam.PTransform):
         self.choose = choose
 
     def expand(self, pcoll: beam.PCollection) -> beam.PCollection:
-        return pcoll | beam.WithKeys(self.key) | beam.GroupByKey() | beam.Values() | beam.FlatMap(self.choose)
+        return (
+            pcoll
+            | beam.WithKeys(self.key)
+            | beam.GroupByKey()
+            | beam.Values()
+            | beam.FlatMap(self.choose)
+        )
 
 
 def _split(outcomes: beam.PCollection, label: str) -> tuple[beam.PCollection, beam.PCollection]:
     """Returns what is still in, and what was dropped."""
-    kept = outcomes | f"{label}In" >> beam.Filter(_is_in)
-    return kept, outcomes | f"{label}Out" >> beam.Filter(_is_dropped)
+    kept, dropped = outcomes | label >> beam.Partition(_is_dropped, 2)
+    return kept, dropped
 
 
-def _is_in(outcome: Outcome) -> bool:
-    return not isinstance(outcome, Dropped)
-
-
-def _is_dropped(outcome: Outcome) -> bool:
-    return isinstance(outcome, Dropped)
+def _is_dropped(outcome: Outcome, _sides: int) -> int:
+    return int(isinstance(outcome, Dropped))
 
 
 def _id(reference: Reference) -> str:
@@ -97,7 +103,9 @@ def _id(reference: Reference) -> str:
     return key
 
 
-def _join(_url: str, groups: tuple[Iterable[tuple[str, int]], Iterable[Reference]]) -> Iterable[object]:
+def _join(
+    _url: str, groups: tuple[Iterable[tuple[str, int]], Iterable[Reference]]
+) -> Iterable[object]:
     return join(list(groups[0]), groups[1])
 
 
@@ -110,7 +118,9 @@ def _admit(
 
 def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
     """Writes one id range unless an earlier run did."""
-    return run_unit(folder, f"{partition:05d}", partial(write_partition, partition, outcomes, folder))
+    return run_unit(
+        folder, f"{partition:05d}", partial(write_partition, partition, outcomes, folder)
+    )
 
 
 def open_select(fetch: Stage, work: Path, config: Config) -> Stage:
@@ -128,7 +138,9 @@ def run(fetch: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) ->
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--fetch", type=Path, required=True, help="folder of a finished fetch stage")
+    arguments.add_argument(
+        "--fetch", type=Path, required=True, help="folder of a finished fetch stage"
+    )
     arguments.add_argument("--work", type=Path, required=True, help="folder of the stages")
     args, beam_args = arguments.parse_known_args(argv)
     config, fetch = load(args.config), load_stage(args.fetch)

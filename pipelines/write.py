@@ -17,11 +17,18 @@ from m3w_builder import __version__
 from m3w_builder.config import Config, digest, load
 from m3w_builder.errors import OutputError
 from m3w_builder.files import write_text
-from m3w_builder.shards import remove_dataset, write_dataset
+from m3w_builder.shards import MANIFEST, finish
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
 from m3w_builder.waterfall import waterfall
-from m3w_builder.write import ShardPlan, manifest_rows, plan_shards, write_unit
+from m3w_builder.write import (
+    ShardPlan,
+    clear,
+    is_written,
+    manifest_rows,
+    plan_shards,
+    write_unit,
+)
 from pipelines.common import parser, run_pipeline
 
 OWNER = ".m3w-build"  # names the write stage whose shards an output folder holds
@@ -41,7 +48,7 @@ def build(
 
 def do_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> str:
     """Writes one shard unless an earlier run did and it is still there."""
-    if not (output / f"{plan.name}.tar").exists():
+    if not is_written(plan, folder, output):
         (folder / "commits" / f"{plan.name}.json").unlink(missing_ok=True)
     return run_unit(folder, plan.name, partial(write_unit, plan, select, folder, output))
 
@@ -57,22 +64,24 @@ def claim(output: Path, stage: Stage, *, overwrite: bool = False) -> None:
     found = owner.read_text().strip() if owner.is_file() else ""
     if found == stage.folder.name:
         return
-    foreign = found or any(output.glob("*.tar")) or (output / "manifest.jsonl").exists()
+    foreign = found or any(output.glob("*.tar")) or (output / MANIFEST).exists()
     if foreign and not overwrite:
         raise OutputError(
             f"{output}: expected an empty folder or this build's ({stage.folder.name}), found shards of "
             f"{found or 'another program'}; choose another --output, or --overwrite to replace them"
         )
     if foreign:
-        remove_dataset(output)
+        clear(output)
     write_text(owner, stage.folder.name + "\n")
 
 
-def run(select: Stage, stage: Stage, config: Config, output: Path, beam_args: Sequence[str]) -> Stage:
+def run(
+    select: Stage, stage: Stage, config: Config, output: Path, beam_args: Sequence[str]
+) -> Stage:
     """Runs the stage unless it is finished and its shards are still there."""
     plans = plan_shards(select.counts(), config.write.shard_bytes)
-    there = all((output / f"{plan.name}.tar").exists() for plan in plans)
-    if stage.finished and there and (output / "manifest.jsonl").exists():
+    there = all(is_written(plan, stage.folder, output) for plan in plans)
+    if stage.finished and there and (output / MANIFEST).exists():
         return stage
     run_pipeline(lambda p: build(p, plans, select, stage, output), beam_args)
     stage.finish()
@@ -80,7 +89,9 @@ def run(select: Stage, stage: Stage, config: Config, output: Path, beam_args: Se
     return stage
 
 
-def _describe(select: Stage, stage: Stage, config: Config, output: Path, plans: Sequence[ShardPlan]) -> None:
+def _describe(
+    select: Stage, stage: Stage, config: Config, output: Path, plans: Sequence[ShardPlan]
+) -> None:
     """Writes what lies beside the shards; the manifest is the last file."""
     fetch = select.parent("fetch")
     extract = fetch.parent("extract")
@@ -91,7 +102,7 @@ def _describe(select: Stage, stage: Stage, config: Config, output: Path, plans: 
             shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
     flow = waterfall(extract.counts(), fetch.counts(), select.counts())
     write_text(output / "waterfall.json", json.dumps(flow, indent=1) + "\n")
-    write_dataset(
+    finish(
         output,
         manifest_rows(stage.folder, plans),
         config=digest(config.extract, config.fetch, config.select, config.write),
@@ -102,10 +113,14 @@ def _describe(select: Stage, stage: Stage, config: Config, output: Path, plans: 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--select", type=Path, required=True, help="folder of a finished select stage")
+    arguments.add_argument(
+        "--select", type=Path, required=True, help="folder of a finished select stage"
+    )
     arguments.add_argument("--work", type=Path, required=True, help="folder of the stages")
     arguments.add_argument("--output", type=Path, required=True, help="folder of the shards")
-    arguments.add_argument("--overwrite", action="store_true", help="replace another build's shards")
+    arguments.add_argument(
+        "--overwrite", action="store_true", help="replace another build's shards"
+    )
     args, beam_args = arguments.parse_known_args(argv)
     config, select = load(args.config), load_stage(args.select)
     stage = open_write(select, args.work, config, args.output)

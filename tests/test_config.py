@@ -25,7 +25,10 @@ def test_every_key_of_the_printed_default_has_a_comment():
         ({"select": {"min_words": "many"}}, ["select.min_words", "expected integer", '"many"']),
         ({"select": {"min_words": 5.5}}, ["select.min_words", "expected integer", "5.5"]),
         ({"select": {"text_rules": 1}}, ["select.text_rules", "boolean", "1"]),
-        ({"select": {"max_duplicate_lines": 3.0}}, ["select.max_duplicate_lines", "less than or equal to 1", "3.0"]),
+        (
+            {"select": {"max_duplicate_lines": 3.0}},
+            ["select.max_duplicate_lines", "less than or equal to 1", "3.0"],
+        ),
         ({"select": {"max_aspect_ratio": 0.5}}, ["select.max_aspect_ratio", "0.5"]),
         ({"select": {"min_words": 9, "max_words": 2}}, ["min_words = 9", "max_words = 2"]),
         ({"select": {"languages": "en"}}, ["select.languages", '"en"']),

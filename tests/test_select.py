@@ -5,6 +5,7 @@ import random
 import pytest
 
 from m3w_builder.config import SelectConfig
+from m3w_builder.rules import measure
 from m3w_builder.select import (
     Dropped,
     admit,
@@ -18,7 +19,6 @@ from m3w_builder.select import (
     partition_of,
     write_partition,
 )
-from m3w_builder.rules import measure
 from m3w_builder.tables import read_table
 from m3w_builder.types import Text, document_id
 
@@ -30,7 +30,9 @@ PROSE = (
 )
 
 
-def reference(url="https://ex.com/p", kind="interleaved", media=("https://ex.com/a.jpg",), **fields):
+def reference(
+    url="https://ex.com/p", kind="interleaved", media=("https://ex.com/a.jpg",), **fields
+):
     found = {
         "id": document_id(kind, url, "" if kind == "interleaved" else media[0]),
         "kind": kind,
@@ -39,7 +41,12 @@ def reference(url="https://ex.com/p", kind="interleaved", media=("https://ex.com
         "record": f"record of {url}",
         "language": "en",
         "text_sha256": f"text of {url}",
-        "scores": {**measure((Text(PROSE),)), "language_score": 0.99, "characters": 300.0, "unigrams": 8.0},
+        "scores": {
+            **measure((Text(PROSE),)),
+            "language_score": 0.99,
+            "characters": 300.0,
+            "unigrams": 8.0,
+        },
         "file": "f.parquet",
         "row": 0,
         "nodes": len(media) + 1,
@@ -70,7 +77,8 @@ def test_good_document_passes_every_step():
 
 def test_newest_capture_of_a_page_wins_in_any_order():
     rows = [
-        reference(crawled=f"2024-0{m}-01T00:00:00Z", record=f"r{m}", file=f"{m}.parquet") for m in (1, 3, 2)
+        reference(crawled=f"2024-0{m}-01T00:00:00Z", record=f"r{m}", file=f"{m}.parquet")
+        for m in (1, 3, 2)
     ]
     for _ in range(6):
         random.shuffle(rows)
@@ -85,7 +93,9 @@ def test_record_archived_twice_gives_one_document():
 
 
 def test_tracking_parameters_do_not_make_another_page():
-    assert page_of(reference("https://ex.com/p?utm_source=x&id=3")) == page_of(reference("https://ex.com/p?id=3"))
+    assert page_of(reference("https://ex.com/p?utm_source=x&id=3")) == page_of(
+        reference("https://ex.com/p?id=3")
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +163,9 @@ def test_video_pair_needs_words_and_frames():
     pair["media"] = [(1, "video", "https://ex.com/v.mp4", True)]
     frames = [{"t": 0, "offset": 0, "length": 10, "sha256": "x"}]
     assert kept(admit(pair, [(1, image(kind="video", frames=frames))], CONFIG))
-    assert reasons(admit(pair, [(1, image(kind="video"))], CONFIG)) == [("video_text", "video_no_frames")]
+    assert reasons(admit(pair, [(1, image(kind="video"))], CONFIG)) == [
+        ("video_text", "video_no_frames")
+    ]
 
 
 def test_media_meets_every_document_that_needs_it():
@@ -164,7 +176,9 @@ def test_media_meets_every_document_that_needs_it():
 
 def test_best_copy_of_a_text_survives_in_any_order():
     def copy(url, images):
-        document = reference(url, media=tuple(f"https://ex.com/{n}.jpg" for n in range(images)), text_sha256="same")
+        document = reference(
+            url, media=tuple(f"https://ex.com/{n}.jpg" for n in range(images)), text_sha256="same"
+        )
         (outcome,) = admit(document, [(n + 1, image(f"s{n}")) for n in range(images)], CONFIG)
         return outcome
 
@@ -192,7 +206,7 @@ def test_partitions_are_equal_shares_of_the_id_space():
 
 
 def test_partition_is_written_in_id_order_with_its_rejects(tmp_path):
-    media = {**{name: None for name in ("url", "detail")}, **image()}
+    media = {**dict.fromkeys(("url", "detail")), **image()}
     rows = []
     for n in range(5):
         (row,) = admit(reference(f"https://ex.com/{n}"), [(1, media)], CONFIG)

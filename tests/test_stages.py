@@ -16,7 +16,10 @@ def test_same_question_finds_the_same_folder_and_another_does_not(tmp_path):
 
 def test_stage_depends_on_its_parents(tmp_path):
     one, two = (open_stage(tmp_path, "extract", [x]) for x in "ab")
-    assert open_stage(tmp_path, "fetch", [], [one]).folder != open_stage(tmp_path, "fetch", [], [two]).folder
+    assert (
+        open_stage(tmp_path, "fetch", [], [one]).folder
+        != open_stage(tmp_path, "fetch", [], [two]).folder
+    )
 
 
 def test_committed_unit_is_not_done_again_and_counts_are_summed(tmp_path):

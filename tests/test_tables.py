@@ -52,12 +52,17 @@ def test_columns_can_be_nested(tmp_path):
     path = tmp_path / "d.parquet"
     tables.write_table(path, "documents", [tables.document_row(DOCUMENT, "x")])
     (row,) = tables.read_table(path, "documents", ["id", "nodes.list.element.type"])
-    assert row == {"id": DOCUMENT.id, "nodes": [{"type": "text"}, {"type": "image"}, {"type": "video"}]}
+    assert row == {
+        "id": DOCUMENT.id,
+        "nodes": [{"type": "text"}, {"type": "image"}, {"type": "video"}],
+    }
 
 
 def test_another_schema_or_no_parquet_is_a_shard_error(tmp_path):
     path = tmp_path / "r.parquet"
-    tables.write_table(path, "rejects", [tables.flat_row(Reject("i", "u", "extract", "no_content"))])
+    tables.write_table(
+        path, "rejects", [tables.flat_row(Reject("i", "u", "extract", "no_content"))]
+    )
     with pytest.raises(ShardError, match="expected the columns of media"):
         list(tables.read_table(path, "media"))
     path.write_text("not parquet")

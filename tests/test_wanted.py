@@ -7,7 +7,9 @@ URL = "https://ex.com/a.jpg"
 WANT = Want(URL, "image", at=URL)
 
 
-def capture(status=200, crawled="2024-01-01T00:00:00Z", record="r1", file="a.warc.gz", offset=0, location=""):
+def capture(
+    status=200, crawled="2024-01-01T00:00:00Z", record="r1", file="a.warc.gz", offset=0, location=""
+):
     return {
         "url": URL,
         "file": file,
@@ -41,7 +43,10 @@ def test_newest_good_capture_comes_first_whatever_the_order():
 
 def test_redirect_is_followed_to_its_target():
     ((url, want),) = locate([WANT], [capture(status=301, location="https://cdn.ex.com/b.jpg")])
-    assert (url, want) == ("https://cdn.ex.com/b.jpg", Want(URL, "image", at="https://cdn.ex.com/b.jpg"))
+    assert (url, want) == (
+        "https://cdn.ex.com/b.jpg",
+        Want(URL, "image", at="https://cdn.ex.com/b.jpg"),
+    )
     ((_, request),) = locate([want], [{**capture(offset=7), "url": "https://cdn.ex.com/b.jpg"}])
     assert request == Request(URL, "image", (("a.warc.gz", 7),))
 

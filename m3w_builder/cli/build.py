@@ -1,7 +1,7 @@
 """`m3w build`, `m3w config`, `m3w page`: from crawls to shards, and what happens on the way."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,14 +22,25 @@ def register(app: typer.Typer) -> None:
 def build(
     context: typer.Context,
     input: Annotated[  # noqa: A002 - the option's name
-        list[str], typer.Option(help="WARC files, a folder of saved HTML, or a URL list; a glob, repeatable.")
+        list[str],
+        typer.Option(help="WARC files, a folder of saved HTML, or a URL list; a glob, repeatable."),
     ],
     output: Annotated[Path, typer.Option(help="Folder of the shards.")],
-    config: Annotated[Path | None, typer.Option(help="TOML file; `m3w config` prints the default.")] = None,
-    work: Annotated[Path | None, typer.Option(help="Folder of the stages [default: OUTPUT/work].")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: all cores].")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace another build's shards in OUTPUT.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print the yield waterfall as JSON.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file; `m3w config` prints the default.")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of the stages [default: OUTPUT/work].")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes [default: all cores].")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace another build's shards in OUTPUT.")
+    ] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the yield waterfall as JSON.")
+    ] = False,
 ) -> None:
     """Build shards from crawled pages: extract, fetch, select, write.
 
@@ -65,7 +76,9 @@ def page(
     file: Annotated[Path, typer.Argument(help="A saved HTML page.")],
     url: Annotated[str, typer.Option(help="The page's address; relative links need it.")] = "",
     config: Annotated[Path | None, typer.Option(help="TOML file.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print documents and rejects as JSON.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print documents and rejects as JSON.")
+    ] = False,
 ) -> None:
     """Show what the extractor makes of one page: its nodes in order, its pairs, its scores.
 
@@ -80,7 +93,7 @@ def page(
         _print(pages.tables(documents, rejects))
 
 
-def _print(parts: Sequence[object]) -> None:
+def _print(parts: Iterable[object]) -> None:
     console = Console()
     for part in parts:
         console.print(part)

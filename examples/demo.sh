@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The demonstration that `make demo` runs: a crawl in, shards out, a look at them, a model trained on them.
+# Usage: examples/demo.sh [OUT] [TRAIN]   (m3w on the PATH; TRAIN=0 leaves the trainer out)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=${1:-demo-out} train=${2:-1}
+
+step() {
+  printf '\n$ %s\n' "$*"
+  "$@"
+}
+
+step m3w build --input examples/crawl.warc.gz --output "$out" --config examples/config.toml
+step m3w ls "$out"
+step m3w show "$out"
+step m3w report "$out"
+[ "$train" != 0 ] || exit 0
+
+rm -rf "$out/model" # the trainer does not overwrite a finished run
+step m3w train "$out" --output "$out/model"
+
+# A picture to describe: the first one of the image-text pairs.
+shard=$out/image_text-000000.tar
+picture=$(tar -tf "$shard" | awk '/\.(jpg|png|webp)$/ && !found++')
+tar -xOf "$shard" "$picture" >"$out/picture.${picture##*.}"
+step m3w caption "$out/model" "$out/picture.${picture##*.}"

@@ -1,0 +1,183 @@
+"""m3w ls, show, stats, check, report: look at finished data.
+
+A PATH is the folder of a finished dataset or a single tar; every lister has --json.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from m3w_builder.errors import InputError, OutputError, ShardError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+T = TypeVar("T")
+Paths = Annotated[list[Path], typer.Argument(help="Dataset folders or tars.", show_default=False)]
+Single = Annotated[Path, typer.Argument(help="A dataset folder or a tar.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    for verb in (ls, show, stats, check, report):
+        app.command()(verb)
+
+
+def ls(paths: Paths, as_json: Json = False) -> None:
+    """List shards with their counts (or the tables of an unfinished build)."""
+    from m3w_builder import render, shards
+
+    loose = [path for path in paths if path.is_dir() and not (path / shards.MANIFEST).exists()]
+    tables = [row for path in loose for row in _tables(path)]
+    rows = shards.open_dataset(*(path for path in paths if path not in loose)).rows
+    if as_json:
+        names = ("folder", "files", "rows", "bytes")
+        _print_json([*rows, *(dict(zip(names, row, strict=True)) for row in tables)])
+        return
+    if len(loose) < len(paths):
+        _show(render.shard_table(rows))
+    if tables:
+        _show(render.table_list(tables))
+
+
+def _tables(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Returns name, files, rows, bytes of each subfolder that holds Parquet files."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: dict[str, list[tuple[int, int]]] = {}
+    for path in sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith(".")):
+        try:
+            count = pq.read_metadata(path).num_rows
+        except pa.ArrowInvalid as error:
+            raise ShardError(f"{path}: expected a Parquet file: {error}") from error
+        name = str(path.parent.relative_to(folder))
+        found.setdefault(name, []).append((count, path.stat().st_size))
+    if not found:
+        raise InputError(
+            f"{folder}: expected a dataset or a stage of a build, found no table in it"
+        )
+    return [
+        (name, len(files), sum(rows for rows, _ in files), sum(length for _, length in files))
+        for name, files in found.items()
+    ]
+
+
+def show(
+    path: Single,
+    key: Annotated[str, typer.Argument(help="Key of a sample.")] = "",
+    index: Annotated[int, typer.Option(help="Its number instead, from 0.", min=0)] = 0,
+    as_json: Json = False,
+    html: Annotated[Path | None, typer.Option(help="Write the sample as a web page.")] = None,
+) -> None:
+    """Show one sample as it reads, with its pictures."""
+    from m3w_builder import render, shards
+
+    data = shards.open_dataset(path)
+    record, parts = data.find(key) if key else data.at(index)
+    if html is not None:
+        from m3w_builder.report import sample_page
+
+        _write(html, sample_page(record, parts))
+    elif as_json:
+        _print_json(record)
+    else:
+        console = _console()
+        colours = console.is_terminal and console.color_system in ("256", "truecolor")
+        console.width = min(console.width, render.WIDTH)
+        console.print(render.document(record, parts, pictures=colours))
+
+
+def stats(paths: Paths, as_json: Json = False) -> None:
+    """Show counts, distributions and the yield waterfall."""
+    from m3w_builder import render, shards
+    from m3w_builder.shards.stats import Stats
+
+    data = shards.open_dataset(*paths)
+    total = sum(row["documents"] for row in data.rows)
+    found = Stats(_progress(data.records(), "reading samples", total)).as_dict()
+    flows = [flow for path in paths if (flow := shards.read_waterfall(path))]
+    if as_json:
+        _print_json({"totals": shards.totals(data.rows), **found, "waterfalls": flows})
+        return
+    _show(render.stats(data.rows, found))
+    for flow in flows:
+        _show("")
+        _show(render.waterfall(flow))
+
+
+def check(
+    paths: Paths,
+    as_json: Json = False,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one per core.", min=0)] = 0,
+) -> None:
+    """Verify hashes, sizes, schemas and every image; exit code 1 when something is wrong."""
+    from dataclasses import asdict
+
+    from m3w_builder import check as checking
+
+    work = [unit for path in paths for unit in checking.units(path)]
+    found = []
+    done = checking.run(work, workers or os.cpu_count() or 1)
+    for problems in _progress(done, "checking", len(work)):
+        found += problems
+        for problem in [] if as_json else problems:
+            typer.echo(str(problem))
+    if as_json:
+        _print_json([asdict(problem) for problem in found])
+    elif not found:
+        typer.echo("ok: nothing is wrong")
+    raise typer.Exit(1 if found else 0)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="A finished dataset.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write it.", show_default="OUT/report.html")
+    ] = None,
+) -> None:
+    """Write report.html: waterfall, samples, galleries, rejects, histograms on one page."""
+    from m3w_builder.report import write_report
+
+    typer.echo(write_report(folder, output))
+
+
+def _write(path: Path, text: str) -> None:
+    from m3w_builder.files import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: expected a file that can be written: {error.strerror}"
+        ) from error
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _show(renderable: "RenderableType") -> None:
+    _console().print(renderable)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _progress(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Yields the items, with a progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    quiet = not sys.stderr.isatty()
+    yield from track(items, what, total=total, console=console, transient=True, disable=quiet)

@@ -1,0 +1,107 @@
+"""The body of an HTTP answer as checked chunks: size, decoded size, completeness.
+
+A compressed body is decoded piece by piece: kilobytes that stand for gigabytes cost one piece.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+
+import brotli
+from urllib3 import BaseHTTPResponse
+
+from m3w_builder.errors import MediaError
+
+PIECE = 65536  # bytes read or decoded at once
+MAX_CODINGS = 3  # Content-Encodings on top of each other
+
+Chunks = Iterator[bytes]
+
+
+def received(answer: BaseHTTPResponse, max_bytes: int) -> Chunks:
+    """Yields the decoded body; raises MediaError too_large, bad_encoding or truncated_body.
+
+    At most `max_bytes` are read and at most `max_bytes` come out. Codings are named in the
+    order they were applied (RFC 9110, 8.4).
+    """
+    declared = answer.headers.get("Content-Length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise MediaError("too_large", f"{declared} bytes announced, at most {max_bytes}")
+    chunks = _limited(answer.stream(PIECE), max_bytes)
+    codings = _codings(answer)
+    for coding in reversed(codings):
+        chunks = _DECODERS[coding](chunks)
+    return _limited(chunks, max_bytes) if codings else chunks
+
+
+def _codings(answer: BaseHTTPResponse) -> list[str]:
+    header = answer.headers.get("Content-Encoding", "").lower()
+    names = [name for part in header.split(",") if (name := part.strip()) not in ("", "identity")]
+    if len(names) > MAX_CODINGS or not _DECODERS.keys() >= set(names):
+        raise MediaError("bad_encoding", f"Content-Encoding: {header[:60]}")
+    return names
+
+
+def _limited(chunks: Chunks, max_bytes: int) -> Chunks:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > max_bytes:
+            raise MediaError("too_large", f"more than {max_bytes} bytes")
+        yield chunk
+
+
+def _gunzipped(chunks: Chunks) -> Chunks:
+    """Yields the decoded pieces of gzip (any number of members) or of zlib."""
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    for chunk in chunks:
+        while chunk:
+            yield from _inflated(decoder, chunk)
+            chunk = decoder.unused_data
+            if decoder.eof and chunk:
+                if not chunk.startswith(b"\x1f\x8b"):
+                    return  # junk behind the end
+                decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    if not decoder.eof:
+        raise MediaError("truncated_body", "the gzip stream has no end")
+
+
+def _inflated(decoder: "zlib._Decompress", chunk: bytes) -> Chunks:
+    try:
+        while chunk:
+            yield decoder.decompress(chunk, PIECE)
+            chunk = decoder.unconsumed_tail
+    except zlib.error as error:
+        raise MediaError("bad_encoding", str(error)) from error
+
+
+def _deflated(chunks: Chunks) -> Chunks:
+    """Yields what "deflate" holds: zlib as the RFC says, or bare deflate as many servers send."""
+    first = next(chunks, b"")
+    is_zlib = len(first) > 1 and first[0] & 15 == 8 and int.from_bytes(first[:2]) % 31 == 0
+    decoder = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+    yield from _inflated(decoder, first)
+    for chunk in chunks:
+        yield from _inflated(decoder, chunk)
+    if not decoder.eof:
+        raise MediaError("truncated_body", "the deflate stream has no end")
+
+
+def _unbrotlied(chunks: Chunks) -> Chunks:
+    decoder = brotli.Decompressor()
+    try:
+        for chunk in chunks:
+            yield decoder.process(chunk, output_buffer_limit=PIECE)
+            while not decoder.can_accept_more_data():
+                yield decoder.process(b"", output_buffer_limit=PIECE)
+    except brotli.error as error:
+        raise MediaError("bad_encoding", "not brotli") from error
+    if not decoder.is_finished():
+        raise MediaError("truncated_body", "the brotli stream has no end")
+
+
+_DECODERS: dict[str, Callable[[Chunks], Chunks]] = {
+    "gzip": _gunzipped,
+    "x-gzip": _gunzipped,
+    "deflate": _deflated,
+    "br": _unbrotlied,
+}

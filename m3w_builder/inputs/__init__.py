@@ -1,0 +1,9 @@
+"""What to build from: plan the units of work of an input, and read one.
+
+WARC and ARC files are cut by bytes, folders of saved HTML and lists of URLs by entries.
+"""
+
+from m3w_builder.inputs.pages import read_pages as read_pages
+from m3w_builder.inputs.units import Unit as Unit
+from m3w_builder.inputs.units import plan as plan
+from m3w_builder.inputs.units import read_urls as read_urls

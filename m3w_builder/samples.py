@@ -1,0 +1,191 @@
+"""From a document and its media rows to one sample of a shard: its JSON and the members beside it.
+
+The JSON's lists run parallel to the nodes and hold member names, not URLs: `images[i]` is
+"000.jpg" where node i is a picture and null elsewhere. URLs, sizes and hashes are in `info[i]`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from m3w_builder.types import Document, Image, Media, Node, Text, Video
+
+SCHEMA = "m3w/1"
+DECIMALS = 6  # of every float: the last bits of a double differ between machines
+IMAGE_FORMATS = ("jpg", "png", "webp")
+
+Record = dict[str, Any]  # the JSON of a sample
+Parts = dict[str, bytes]  # its other members, by name
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One media member: its name after the key's dot, and where fetch stored its bytes."""
+
+    name: str
+    pack: str
+    offset: int
+    length: int
+    sha256: str
+
+
+Read = Callable[[Part], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample: `record` is its JSON, `parts` its media members in document order."""
+
+    record: Record
+    parts: tuple[Part, ...]
+
+    @property
+    def key(self) -> str:
+        return str(self.record["id"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.record["kind"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What one node becomes in the parallel lists."""
+
+    info: Record
+    parts: tuple[Part, ...] = ()
+    text: str | None = None
+    image: str | None = None
+    video: list[str] | None = None
+
+
+def sample(document: Document, media: Mapping[int, Media]) -> Sample:
+    """Returns the sample of a document; `media` maps the index of a node in it to its media row.
+
+    A media node without a row is left out; texts always stay.
+    """
+    entries: list[_Entry] = []
+    for index, node in enumerate(document.nodes):
+        if isinstance(node, Text):
+            entries.append(
+                _Entry({"type": "text", "role": node.role, "path": node.path}, text=node.text)
+            )
+        elif index in media:
+            number = sum(entry.text is None for entry in entries)
+            prefix = f"{number:03}." if document.kind == "interleaved" else ""
+            entries.append(_media_entry(node, media[index], prefix))
+    parts = tuple(part for entry in entries for part in entry.parts)
+    return Sample(_record(document, entries), parts)
+
+
+def _record(document: Document, entries: list[_Entry]) -> Record:
+    return {
+        "schema": SCHEMA,
+        "id": document.id,
+        "kind": document.kind,
+        "url": document.url,
+        "title": document.title,
+        "language": document.language,
+        "crawled": document.crawled,
+        "record": document.record,
+        "texts": [entry.text for entry in entries],
+        "images": [entry.image for entry in entries],
+        "videos": [entry.video for entry in entries],
+        "info": [entry.info for entry in entries],
+        "scores": _rounded(document.scores),
+    }
+
+
+def _media_entry(node: Node, media: Media, prefix: str) -> _Entry:
+    if isinstance(node, Image) and media.kind == "image":
+        return _image(node, media, prefix)
+    if isinstance(node, Video) and media.kind == "video":
+        return _video(node, media, prefix)
+    raise ValueError(f"a {type(node).__name__} node with the {media.kind} row of {media.url}")
+
+
+def _image(node: Image, media: Media, prefix: str) -> _Entry:
+    if media.format not in IMAGE_FORMATS:
+        raise ValueError(f"{media.url}: expected one of {IMAGE_FORMATS}, found {media.format!r}")
+    part = Part(f"{prefix}{media.format}", media.pack, media.offset, media.length, media.sha256)
+    info: Record = {
+        "type": "image",
+        "url": node.url,
+        "alt": node.alt,
+        "title": node.title,
+        "caption": node.caption,
+        "width": media.width,
+        "height": media.height,
+        "format": media.format,
+        "sha256": media.sha256,
+        "source_sha256": media.source_sha256,
+        "reencoded": media.reencoded,
+        "origin": media.origin,
+        "path": node.path,
+        "scores": _rounded(media.scores),
+    }
+    return _Entry(info, (part,), image=part.name)
+
+
+def _video(node: Video, media: Media, prefix: str) -> _Entry:
+    parts = tuple(
+        Part(f"{prefix}{frame.t:05}.jpg", media.pack, frame.offset, frame.length, frame.sha256)
+        for frame in media.frames
+    )
+    frames = zip(parts, media.frames, strict=True)
+    info: Record = {
+        "type": "video",
+        "url": node.url,
+        "title": node.title,
+        "caption": node.caption,
+        "description": node.description,
+        "poster": node.poster,
+        "seconds": round(media.seconds, DECIMALS),
+        "fps": round(media.fps, DECIMALS),
+        "codec": media.codec,
+        "width": media.width,
+        "height": media.height,
+        "audio": media.audio,
+        "sha256": media.sha256,
+        "frames": [{"name": p.name, "t": frame.t, "sha256": frame.sha256} for p, frame in frames],
+        "path": node.path,
+    }
+    return _Entry(info, parts, video=[part.name for part in parts])
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, DECIMALS) for name, value in scores.items()}
+
+
+def canonical_json(value: Any) -> str:
+    """Returns JSON whose bytes depend on the value alone: sorted keys, no spaces, UTF-8."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def pair_text(record: Record) -> str:
+    """Returns the text of a pair: what its `txt` member holds."""
+    return "\n".join(text for text in record["texts"] if text is not None)
+
+
+def members(sample: Sample, read: Read) -> Iterator[tuple[str, bytes]]:
+    """Yields name and bytes in shard order: json, media in document order, txt of a pair."""
+    yield "json", canonical_json(sample.record).encode()
+    for part in sample.parts:
+        yield part.name, read(part)
+    if sample.kind != "interleaved":
+        yield "txt", pair_text(sample.record).encode()
+
+
+def nodes(record: Record) -> Iterator[tuple[Record, str | list[str]]]:
+    """Yields per node its info and either its text or the names of its media members, in order."""
+    lists = zip(record["info"], record["texts"], record["images"], record["videos"], strict=True)
+    for info, text, image, video in lists:
+        yield info, text if text is not None else [image] if image is not None else video
+
+
+def word_count(record: Record) -> int:
+    """Returns the number of words (runs without white space) in the texts of a sample."""
+    return sum(len(text.split()) for text in record["texts"] if text is not None)

@@ -1,0 +1,48 @@
+"""The shard format: writing, reading, random access, and what describes a dataset.
+
+Members of a sample lie together, the json first, samples in key order; schemas/README.md explains
+every field.
+"""
+
+from m3w_builder.shards.dataset import (
+    MANIFEST,
+    Dataset,
+    dataset_title,
+    finish,
+    open_dataset,
+    read_manifest,
+    read_waterfall,
+    write_manifest,
+)
+from m3w_builder.shards.index import ShardIndex, open_index
+from m3w_builder.shards.tally import COUNTS, Row, totals
+from m3w_builder.shards.tar import (
+    ShardWriter,
+    describe,
+    members_path,
+    open_shard,
+    read_shard,
+    write_shard,
+)
+
+__all__ = [
+    "COUNTS",
+    "MANIFEST",
+    "Dataset",
+    "Row",
+    "ShardIndex",
+    "ShardWriter",
+    "dataset_title",
+    "describe",
+    "finish",
+    "members_path",
+    "open_dataset",
+    "open_index",
+    "open_shard",
+    "read_manifest",
+    "read_shard",
+    "read_waterfall",
+    "totals",
+    "write_manifest",
+    "write_shard",
+]

@@ -1,0 +1,108 @@
+import gzip
+import json
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+from m3w_builder import dom
+from m3w_builder.errors import PageError
+
+HOSTILE = Path(__file__).parents[2] / "shared" / "data" / "hostile"
+RUSSIAN = "Это проверочная страница, осенью в Москве очень красиво и в парках много людей."
+CHINESE = "这是一个关于网页正文抽取的测试页面，里面有图片和文字，北京的秋天很美。"
+JAPANESE = "これは本文抽出のための試験ページです。画像と文章が交互に並んでいます。"
+
+
+def page(text: str, head: str = "") -> str:
+    return f"<html><head>{head}<title>t</title></head><body><p>{text}</p></body></html>"
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "head", "header"),
+    [
+        (RUSSIAN, "utf-8", "", ""),
+        (RUSSIAN, "utf-8-sig", '<meta charset="iso-8859-1">', ""),
+        (RUSSIAN, "utf-16", "", ""),
+        (RUSSIAN, "utf-16-be", "", ""),
+        (RUSSIAN, "cp1251", "", "text/html; charset=windows-1251"),
+        (RUSSIAN, "cp1251", '<meta charset="windows-1251">', ""),
+        (RUSSIAN, "utf-8", '<meta charset="iso-8859-1">', ""),
+        (
+            RUSSIAN,
+            "koi8_r",
+            '<meta http-equiv="Content-Type" content="text/html; charset=koi8-r">',
+            "",
+        ),
+        (CHINESE, "gb18030", '<meta charset="gb2312">', ""),
+        (CHINESE, "gb18030", '<meta charset="utf-8">', ""),
+        (JAPANESE, "cp932", '<meta charset="Shift_JIS">', "text/html; charset=utf-8"),
+        (JAPANESE, "euc_jp", "", 'text/html; charset="EUC-JP"'),
+        (JAPANESE, "iso2022_jp", '<meta charset="iso-2022-jp">', ""),
+        ("l’été — cœur", "cp1252", '<meta charset="latin1">', ""),
+    ],
+)
+def test_text_is_decoded_whatever_its_declaration_says(
+    text: str, codec: str, head: str, header: str
+) -> None:
+    assert text in dom.decode(page(text, head).encode(codec), header)
+
+
+def test_a_cut_character_does_not_spoil_the_page() -> None:
+    assert CHINESE[:-1] in dom.decode(page(CHINESE).encode()[:-20])
+
+
+@pytest.mark.parametrize("data", [b"", b" \r\n\0"])
+def test_nothing_is_page_empty(data: bytes) -> None:
+    with pytest.raises(PageError, match="page_empty"):
+        dom.decode(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"%PDF-1.4 x", gzip.compress(b"<p>"), b'{"a": 1}', bytes(range(256)) * 20]
+)
+def test_other_formats_are_not_html(data: bytes) -> None:
+    with pytest.raises(PageError, match="not_html"):
+        dom.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("html", "reason"),
+    [
+        ("<p " + " ".join(f"a{i}=1" for i in range(5000)) + ">x", "too_many_attributes"),
+        ("<div>x" * 20_000 + "</div>" * 20_000, "nesting_too_deep"),
+    ],
+)
+def test_what_stalls_a_parser_is_refused(html: str, reason: str) -> None:
+    with pytest.raises(PageError, match=reason):
+        dom.parse(html)
+
+
+def test_text_under_moderate_nesting_is_kept() -> None:
+    root = dom.parse("<div>" * 700 + "<p>deep words</p>" + "</div>" * 700)
+    assert "deep words" in "".join(root.itertext())
+
+
+def test_paths_name_every_element_as_xpath_does() -> None:
+    root = dom.parse("<body><div><p>a<p>b<b>c</b></div><div>d</div>")
+    paths = dom.Paths()
+    for element in root.iter():
+        assert root.getroottree().xpath(paths.of(element)) == [element]
+
+
+@pytest.mark.skipif(not HOSTILE.exists(), reason="development data is not here")
+@pytest.mark.slow
+def test_hostile_pages_end_soon_and_keep_their_text() -> None:
+    for row in json.loads((HOSTILE / "index.json").read_text()):
+        if row["kind"] != "html":
+            continue
+        data = (HOSTILE / row["file"]).read_bytes()
+        data = gzip.decompress(data) if row["file"].endswith(".gz") else data
+        start = process_time()
+        try:
+            text = "".join(dom.parse(dom.decode(data)).itertext())
+        except PageError as error:
+            assert row["expect"] != "ok", (row, error)
+        else:
+            assert row["expect"] != "ok" or row.get("text", "") in text, row
+        assert process_time() - start < 5, row

@@ -1,0 +1,59 @@
+"""The bundled crawl is complete: the demonstration needs no network."""
+
+import gzip
+from pathlib import Path
+from urllib.parse import urljoin
+
+import lxml.html
+import pytest
+from warcio.archiveiterator import ArchiveIterator
+
+from m3w_builder.config import load
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CRAWL = EXAMPLES / "crawl.warc.gz"
+
+
+@pytest.fixture(scope="module")
+def responses() -> dict[str, tuple[str, bytes]]:
+    """Returns status and decoded body of every address."""
+    with CRAWL.open("rb") as file:
+        return {
+            record.rec_headers.get_header("WARC-Target-URI"): (
+                record.http_headers.get_statuscode(),
+                record.content_stream().read(),
+            )
+            for record in ArchiveIterator(file, check_digests="raise")
+            if record.rec_type == "response"
+        }
+
+
+def test_crawl_is_small_enough_to_bundle() -> None:
+    assert 2e6 < CRAWL.stat().st_size < 8e6
+
+
+def test_crawl_holds_every_picture_and_video_of_its_pages(
+    responses: dict[str, tuple[str, bytes]],
+) -> None:
+    for url, (status, body) in responses.items():
+        if status == "200" and b"<html" in body[:1000]:
+            for element in lxml.html.fromstring(body).iter("img", "video", "source"):
+                source = element.get("data-src") or element.get("src")
+                if source:
+                    assert urljoin(url, source) in responses
+
+
+def test_crawl_lists_the_pages_of_crawl_txt(responses: dict[str, tuple[str, bytes]]) -> None:
+    lines = (EXAMPLES / "crawl.txt").read_text(encoding="utf-8").splitlines()
+    paths = [line for line in lines if line and not line.startswith("#")]
+    assert {f"https://docs.example.org/{path}" for path in paths} <= set(responses)
+
+
+def test_every_record_is_a_gzip_member_of_its_own() -> None:
+    with gzip.open(CRAWL) as file:
+        records = file.read().count(b"WARC/1.1\r\n")
+    assert CRAWL.read_bytes().count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00") >= records > 700
+
+
+def test_example_configuration_is_valid() -> None:
+    assert not load(EXAMPLES / "config.toml").fetch.network

@@ -1,0 +1,267 @@
+"""From a sample to a training example: phi, windows, the order of images, and seeded draws."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from m3w_builder.flamingo.examples import (
+    Choices,
+    Example,
+    SampleError,
+    Tag,
+    draws,
+    example,
+    look,
+    nodes,
+    tokenise,
+    window,
+)
+from m3w_builder.flamingo.tokens import EOC, LM_VOCABULARY, TAG, decode, encode, spell
+
+PLAIN = Choices(next_probability=0.0, space_probability=0.0)
+
+
+def page(*items: str | list[str], kind: str = "interleaved") -> dict[str, Any]:
+    """Returns a sample: "a.jpg" is an image, a list of names a video, anything else a text."""
+    images = [i if isinstance(i, str) and i.endswith(".jpg") else None for i in items]
+    return {
+        "id": "0a",
+        "kind": kind,
+        "texts": [i if isinstance(i, str) and not i.endswith(".jpg") else None for i in items],
+        "images": images,
+        "videos": [i if isinstance(i, list) else None for i in items],
+    }
+
+
+PETS = page(
+    "Cute pics of my pets!",
+    "000.jpg",
+    "My puppy sitting in the grass.",
+    "001.jpg",
+    " My cat looking very dignified.",
+)
+
+
+def made(sample: dict[str, Any], choices: Choices = PLAIN, seed: int = 0) -> Example:
+    return example(sample, choices, random.Random(seed))
+
+
+def chunks(one: Example) -> dict[int, str]:
+    """Returns the text of each value of phi."""
+    values = sorted(set(one.phi))
+    return {p: spell(i for i, q in zip(one.ids, one.phi, strict=True) if q == p) for p in values}
+
+
+def test_pets_are_the_example_of_the_paper() -> None:
+    pets = made(PETS)
+    assert spell(pets.ids) == (
+        "<BOS>Cute pics of my pets!<EOC><image>My puppy sitting in the grass."
+        "<EOC><image> My cat looking very dignified.<EOC><EOS>"
+    )
+    assert chunks(pets) == {
+        0: "<BOS>Cute pics of my pets!<EOC>",
+        1: "<image>My puppy sitting in the grass.<EOC>",
+        2: "<image> My cat looking very dignified.<EOC><EOS>",
+    }
+    assert [tag.parts for tag in pets.tags] == [("000.jpg",), ("001.jpg",)]
+    assert all(pets.loss)
+
+
+def test_next_image_shifts_phi_and_leaves_the_text() -> None:
+    last, ahead = made(PETS), made(PETS, Choices(next_probability=1.0))
+    assert ahead.ids == last.ids
+    assert ahead.phi == [p + 1 if p < 2 else 0 for p in last.phi]
+    kept = made(PETS, Choices(next_probability=1.0, after_last="last"))
+    assert kept.phi == [min(p + 1, 2) for p in last.phi]
+
+
+def test_next_is_drawn_for_half_of_the_documents() -> None:
+    drawn = [made(PETS, Choices(), seed).phi[0] for seed in range(400)]
+    assert 160 < sum(drawn) < 240
+
+
+def test_tag_end_switches_phi_at_the_last_token_of_the_tag() -> None:
+    pets = made(PETS, Choices(next_probability=0.0, switch="tag_end"))
+    assert chunks(pets)[1] == ">My puppy sitting in the grass.<EOC><image"
+
+
+def test_seen_loss_covers_text_that_sees_an_image() -> None:
+    pets = made(PETS, Choices(next_probability=0.0, loss="seen"))
+    counted = spell(i for i, counts in zip(pets.ids, pets.loss, strict=True) if counts)
+    assert counted == "My puppy sitting in the grass.<EOC> My cat looking very dignified.<EOC><EOS>"
+
+
+def test_misordered_members_do_not_move_images() -> None:
+    document = page("One.", "001.jpg", "Two.", "000.jpg", "Three.")
+    assert [tag.parts for tag in made(document).tags] == [("001.jpg",), ("000.jpg",)]
+
+
+def test_example_refuses_images_out_of_document_order() -> None:
+    ids = [*TAG, *TAG]
+    tags = (Tag(0, 3, ("001.jpg",)), Tag(7, 1, ("000.jpg",)))
+    with pytest.raises(AssertionError, match="out of document order"):
+        Example("0a", ids, [0] * 14, [True] * 14, tags)
+
+
+def test_page_that_writes_about_the_tag_has_no_extra_image() -> None:
+    document = page("Write <image> here.", "000.jpg", "A cat.")
+    assert len(made(document).tags) == 1
+    assert chunks(made(document))[0] == "<BOS>Write <image> here.<EOC>"
+
+
+def test_document_that_opens_with_an_image_has_no_chunk_to_close() -> None:
+    assert spell(made(page("0.jpg", "A cat.")).ids) == "<BOS><image>A cat.<EOC><EOS>"
+
+
+def test_texts_in_a_row_are_lines() -> None:
+    assert spell(tokenise(page("A", "B", "0.jpg"))[0]) == "<BOS>A\nB<EOC><image><EOC><EOS>"
+
+
+def many(images: int) -> dict[str, Any]:
+    return page(*(x for i in range(images) for x in (f"{i:03}.jpg", f"text {i}.")))
+
+
+@pytest.mark.parametrize(
+    ("discarded", "after"),
+    [("none", {0: "<image>text 5.<EOC><image>text 6.<EOC><EOS>"}), ("cut", {}), ("last", {})],
+)
+def test_sixth_image_is_discarded(discarded: Any, after: dict[int, str]) -> None:
+    one = made(many(7), Choices(next_probability=0.0, discarded=discarded))
+    found = chunks(one)
+    assert [tag.parts[0] for tag in one.tags] == [f"{i:03}.jpg" for i in range(5)]
+    assert max(one.phi) == 5
+    assert {0: found[0].removeprefix("<BOS>")} == after if after else 0 in found
+    assert ("text 6." in spell(one.ids)) == (discarded != "cut")
+    assert ("text 6." in found[5]) == (discarded == "last")
+
+
+def test_video_in_a_page_is_one_tag_with_a_clip() -> None:
+    frames = [f"000.{t:05}.jpg" for t in range(20)]
+    (tag,) = made(page("Look:", frames, "It flew.")).tags
+    first = frames.index(tag.parts[0])
+    assert tag.parts == tuple(frames[first : first + 8])
+
+
+def test_short_video_keeps_all_its_frames() -> None:
+    (tag,) = made(page(["00000.jpg", "00001.jpg"], "It flew.", kind="video_text")).tags
+    assert tag.parts == ("00000.jpg", "00001.jpg")
+
+
+def test_pair_sees_its_image_everywhere() -> None:
+    pair = made(page("jpg.jpg", "A dog.", kind="image_text"))
+    assert spell(pair.ids) == "<BOS><image>A dog.<EOC><EOS>"
+    assert set(pair.phi) == {1}
+
+
+def test_pair_gets_a_leading_space_half_of_the_time() -> None:
+    dog = page("0.jpg", "A dog.", kind="image_text")
+    texts = [spell(made(dog, Choices(), seed).ids) for seed in range(400)]
+    assert 160 < texts.count("<BOS><image> A dog.<EOC><EOS>") < 240
+    assert set(texts) == {"<BOS><image> A dog.<EOC><EOS>", "<BOS><image>A dog.<EOC><EOS>"}
+
+
+def test_long_pair_is_cut_before_its_end_tokens() -> None:
+    pair = made(page("0.jpg", "word " * 100, kind="image_text"), Choices(pair_length=32))
+    assert len(pair.ids) == 32
+    assert spell(pair.ids).endswith("<EOC><EOS>")
+
+
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        (page("No picture."), "no_image"),
+        (page("0.jpg", kind="image_text"), "incomplete_pair"),
+        (page("0.jpg", "1.jpg", "Two dogs.", kind="image_text"), "incomplete_pair"),
+        ({"kind": "interleaved", "texts": ["a"], "images": []}, "malformed_sample"),
+        ({"kind": "interleaved", "texts": [None], "images": [7]}, "malformed_sample"),
+        ({"kind": "interleaved", "texts": [5], "images": [None]}, "malformed_sample"),
+        ({}, "incomplete_pair"),
+    ],
+)
+def test_sample_without_an_example_has_a_reason(sample: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SampleError) as error:
+        made(sample)
+    assert error.value.reason == reason
+
+
+def test_draws_follow_seed_epoch_and_key_alone() -> None:
+    assert draws(1, 2, "0a").random() == draws(1, 2, "0a").random()
+    others = [draws(1, 2, "0b"), draws(1, 3, "0a"), draws(2, 2, "0a")]
+    assert draws(1, 2, "0a").random() not in [other.random() for other in others]
+
+
+def test_windows_start_everywhere_that_holds_a_whole_tag() -> None:
+    ids, tags = tokenise(page("x" * 40, "0.jpg", "y" * 40))
+    rng, choices = random.Random(0), Choices(length=20)
+    texts = {spell(window(ids, tags, choices, rng)[0]) for _ in range(600)}
+    assert len(texts) == 20 - len(TAG) + 1
+    assert all("<image>" in text for text in texts)
+    anywhere = Choices(length=20, window="any")
+    starts = {spell(window(ids, tags, anywhere, rng)[0]) for _ in range(600)}
+    assert any("<image>" not in text for text in starts)
+
+
+ITEMS = st.lists(
+    st.one_of(st.text(max_size=60).filter(lambda s: not s.endswith(".jpg")), st.just("0.jpg")),
+    min_size=1,
+    max_size=12,
+)
+SETTINGS = st.builds(
+    Choices,
+    length=st.integers(16, 120),
+    images=st.integers(1, 5),
+    next_probability=st.sampled_from([0.0, 1.0]),
+    after_last=st.sampled_from(["none", "last"]),
+    discarded=st.sampled_from(["none", "cut", "last"]),
+    loss=st.sampled_from(["all", "seen"]),
+    window=st.sampled_from(["image", "any"]),
+    switch=st.sampled_from(["tag_start", "tag_end"]),
+)
+
+
+@given(items=ITEMS, choices=SETTINGS, seed=st.integers(0, 99))
+def test_every_window_is_a_run_of_its_document(
+    items: list[str], choices: Choices, seed: int
+) -> None:
+    named = [f"{i:03}.jpg" if item == "0.jpg" else item for i, item in enumerate(items)]
+    document = page(*[*named, "999.jpg"])
+    whole, tags = tokenise(document)
+    one = made(document, choices, seed)
+    assert len(one.ids) <= choices.length
+    assert any(whole[i : i + len(one.ids)] == one.ids for i in range(len(whole)))
+    assert len(one.tags) <= choices.images
+    assert one.tags or choices.window == "any"
+    in_order = [tag.parts for tag in tags]
+    first = in_order.index(one.tags[0].parts) if one.tags else 0
+    assert [tag.parts for tag in one.tags] == in_order[first : first + len(one.tags)]
+
+
+@given(items=ITEMS, choices=SETTINGS)
+def test_phi_only_grows_while_images_are_kept(items: list[str], choices: Choices) -> None:
+    ids, tags = tokenise(page(*items))
+    phi = look(len(ids), tags, choices, ahead=False)
+    kept = phi[: tags[choices.images].start] if len(tags) > choices.images else phi
+    assert kept == sorted(kept)
+    assert phi[0] == 0
+    assert max(phi) == min(len(tags), choices.images)
+
+
+@given(st.text())
+def test_bytes_come_back_as_text(text: str) -> None:
+    assert decode(encode(text)) == text.encode("utf-8", "replace").decode()
+
+
+def test_end_of_chunk_is_the_first_id_after_the_frozen_vocabulary() -> None:
+    assert LM_VOCABULARY == EOC
+    assert bytes(TAG) == b"<image>"
+
+
+def test_nodes_come_in_document_order() -> None:
+    assert list(nodes(page("A", "0.jpg", ["0.00000.jpg"]))) == [
+        (0, "A", ()),
+        (1, "", ("0.jpg",)),
+        (2, "", ("0.00000.jpg",)),
+    ]

@@ -1,0 +1,191 @@
+"""The four stages end to end on the bundled crawl: same bytes whatever the workers, the split, replays or kills."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from m3w_builder.config import Config, parse
+from m3w_builder.errors import ConfigError, InputError, OutputError
+from m3w_builder.stages import load
+from m3w_builder.warc import read_records
+from pipelines import extract, fetch, select, write
+from pipelines.build import Build, build
+
+ROOT = Path(__file__).parents[1]
+CRAWL = ROOT / "examples" / "crawl.warc.gz"
+OFFLINE = parse({"fetch": {"network": False}, "write": {"shard_bytes": 4 * 2**20}})
+QUIET = Console(quiet=True)
+
+
+def run(
+    inputs: Path | list[Path], output: Path, *beam_args: str, config: Config = OFFLINE, **options
+) -> Path:
+    inputs = inputs if isinstance(inputs, list) else [inputs]
+    work = options.pop("work", output / "work")
+    build(
+        Build([str(p) for p in inputs], output, config, work, beam_args=beam_args, **options), QUIET
+    )
+    return output
+
+
+def digests(output: Path) -> dict[str, str]:
+    """Returns the sha256 of every shard, member table and description of a dataset."""
+    files = [
+        p for p in output.iterdir() if p.suffix in (".tar", ".parquet", ".jsonl", ".json", ".md")
+    ]
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    return run(CRAWL, tmp_path_factory.mktemp("one") / "out", "--workers=1")
+
+
+def test_build_gives_all_three_datasets_and_a_manifest(built):
+    rows = [json.loads(line) for line in (built / "manifest.jsonl").read_text().splitlines()]
+    assert {row["kind"] for row in rows} == {"interleaved", "image_text", "video_text"}
+    for row in rows:
+        assert hashlib.sha256((built / row["path"]).read_bytes()).hexdigest() == row["sha256"]
+
+
+def test_two_workers_write_the_same_bytes(built, tmp_path):
+    assert digests(run(CRAWL, tmp_path / "out", "--workers=2")) == digests(built)
+
+
+def test_split_input_gives_the_same_bytes(built, tmp_path):
+    """Four files, cut at records, named so that they sort in another order."""
+    crawl = CRAWL.read_bytes()
+    starts = [record.offset for record in read_records(str(CRAWL), max_body=2**26)]
+    cuts = [0, *(starts[len(starts) * n // 4] for n in (1, 2, 3)), len(crawl)]
+    for name, begin, end in zip("dbca", cuts, cuts[1:], strict=False):
+        (tmp_path / f"{name}.warc.gz").write_bytes(crawl[begin:end])
+    split = run([tmp_path / "*.warc.gz"], tmp_path / "out", "--workers=2")
+    assert digests(split) == digests(built)
+
+
+def test_replayed_bundles_change_neither_bytes_nor_waterfall(built, tmp_path):
+    out = run(CRAWL, tmp_path / "out", "--workers=1", "--direct_runner_bundle_repeat=1")
+    assert digests(out) == digests(built)
+
+
+def test_waterfall_adds_up(built):
+    """What goes in comes out or has a reason, and the reject tables hold one row per counted drop."""
+    sections = {
+        s["section"]: s for s in json.loads((built / "waterfall.json").read_text())["sections"]
+    }
+    steps = {name: {x["name"]: x["count"] for x in s["steps"]} for name, s in sections.items()}
+    drops = {name: sum(x["count"] for x in s["drops"]) for name, s in sections.items()}
+    pages = steps["pages"]
+    assert pages["HTML pages read"] + pages["records that could not be read"] == (
+        pages["pages with content"] + drops["pages"]
+    )
+    for name in ("image_text", "video_text"):
+        assert steps[name]["pairs found"] == steps[name]["in shards"] + drops[name]
+    assert steps["documents"]["extracted"] == steps["documents"]["in shards"] + drops["documents"]
+    rows = sum(pq.read_metadata(p).num_rows for p in (built / "rejects").iterdir())
+    assert rows == sum(drops.values())
+
+
+def test_finished_build_is_not_run_again(built):
+    before = {p: p.stat().st_mtime_ns for p in built.rglob("*") if p.is_file() and p.name != "lock"}
+    run(CRAWL, built, "--workers=1")
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_changed_threshold_runs_only_select_and_write(built, tmp_path):
+    strict = OFFLINE.model_copy(update={"select": parse({"select": {"min_words": 300}}).select})
+    before = sorted(p.name for p in (built / "work").iterdir())
+    out = run(CRAWL, tmp_path / "out", "--workers=1", config=strict, work=built / "work")
+    new = {p.name.split("-")[0] for p in (built / "work").iterdir() if p.name not in before}
+    assert new == {"select", "write"}
+    kept = [
+        json.loads(line)["documents"] for line in (out / "manifest.jsonl").read_text().splitlines()
+    ]
+    assert (
+        0
+        < sum(kept)
+        < sum(x["documents"] for x in map(json.loads, (built / "manifest.jsonl").open()))
+    )
+
+
+def test_folder_of_another_configuration_is_refused_and_left_alone(built, tmp_path):
+    before = digests(built)
+    strict = OFFLINE.model_copy(update={"select": parse({"select": {"min_words": 300}}).select})
+    with pytest.raises(OutputError, match="another --output, or --overwrite"):
+        run(CRAWL, built, "--workers=1", config=strict)
+    assert digests(built) == before
+
+
+def test_overwrite_replaces_the_shards(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "interleaved-000009.tar").write_bytes(b"another program's")
+    with pytest.raises(OutputError, match="another program"):
+        run(CRAWL, out, "--workers=1")
+    run(CRAWL, out, "--workers=1", overwrite=True)
+    assert not (out / "interleaved-000009.tar").exists()
+    assert (out / "manifest.jsonl").exists()
+
+
+@pytest.mark.parametrize("pattern", ["absent/*.warc.gz", "absent.warc.gz"])
+def test_missing_input_is_one_line(tmp_path, pattern):
+    with pytest.raises(InputError, match="absent"):
+        run(tmp_path / pattern, tmp_path / "out")
+
+
+def test_unknown_option_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="--wrokers"):
+        run(CRAWL, tmp_path / "out", "--wrokers=2")
+
+
+def test_each_stage_runs_alone(built, tmp_path, capsys):
+    """Through main([...]), as `python -m pipelines.extract` and its neighbours do."""
+    config = tmp_path / "c.toml"
+    config.write_text("[fetch]\nnetwork = false\n[write]\nshard_bytes = 4194304\n")
+    common = [f"--work={tmp_path / 'work'}", f"--config={config}", "--workers=1"]
+
+    def stage(main, *args: str) -> str:
+        main([*args, *common])
+        return capsys.readouterr().out.strip()
+
+    extracted = stage(extract.main, f"--input={CRAWL}")
+    fetched = stage(fetch.main, f"--extract={extracted}")
+    selected = stage(select.main, f"--fetch={fetched}")
+    written = stage(write.main, f"--select={selected}", f"--output={tmp_path / 'out'}")
+    assert load(Path(written)).counts()["interleaved.documents"] > 0
+    assert digests(tmp_path / "out") == digests(built)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["extract", "fetch", "write"])
+def test_killed_build_goes_on_to_the_same_bytes(built, tmp_path, stage):
+    out = tmp_path / "out"
+    config = tmp_path / "c.toml"
+    config.write_text("[fetch]\nnetwork = false\n[write]\nshard_bytes = 4194304\n")
+    command = [sys.executable, "-m", "pipelines.build", f"--input={CRAWL}", f"--output={out}"]
+    command += [f"--config={config}", "--workers=2"]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    while process.poll() is None and not _at_work(out / "work", stage):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "manifest.jsonl").exists()
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert digests(out) == digests(built)
+    assert not list(out.rglob(".tmp-*"))
+
+
+def _at_work(work: Path, stage: str) -> bool:
+    """Says whether a stage has begun to write files."""
+    where = work.parent if stage == "write" else work
+    pattern = ".tmp-*.tar" if stage == "write" else f"{stage}-*/**/.tmp-*"
+    return any(where.glob(pattern))

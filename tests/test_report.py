@@ -1,0 +1,116 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fakes import REJECTS, Pack, dataset, document, image_media, jpeg
+
+from m3w_builder import shards
+from m3w_builder.errors import InputError, OutputError
+from m3w_builder.report import _spread, report, sample_page, write_report
+from m3w_builder.report.html import Html, link, tag
+from m3w_builder.samples import members, sample
+from m3w_builder.types import Image, Text
+
+
+class Checker(HTMLParser):
+    """Keeps the open elements, so that a page with unbalanced tags fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: dict[str, list[dict[str, str | None]]] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.setdefault(tag, []).append(dict(attrs))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def checked(text: str) -> Checker:
+    checker = Checker()
+    checker.feed(text)
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+def test_report_stands_alone(tmp_path: Path) -> None:
+    found = checked(report(dataset(tmp_path))).seen
+    assert not {"script", "link", "iframe", "object"} & set(found)
+    assert {str(image["src"])[:16] for image in found["img"]} == {"data:image/webp;"}
+    assert any("default-src 'none'" in str(meta.get("content")) for meta in found["meta"])
+
+
+def test_report_tells_the_whole_story(tmp_path: Path) -> None:
+    text = report(dataset(tmp_path))
+    for words in (
+        "Birds of the lake",
+        "4 interleaved documents, 5 image-text pairs, 2 video-text pairs.",
+        "WARC records",
+        "8 dropped",
+        "few_words",
+        REJECTS[0].url,
+        REJECTS[0].detail,
+        "A flight over hills, take 1",
+        "Images per page",
+        "A heron waits &lt;quietly&gt; for a fish",
+    ):
+        assert words in text, words
+
+
+def test_text_of_a_page_never_becomes_markup() -> None:
+    pack, url = Pack(), "https://example.org/a.jpg"
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b"
+    page = document(Text(evil), Image(url, alt=evil, caption=evil), title=evil)
+    made = sample(page, {1: image_media(pack, url, jpeg())})
+    text = sample_page(made.record, dict(list(members(made, pack))[1:]))
+    found = checked(text).seen
+    assert "script" not in found
+    assert len(found["img"]) == 1
+    assert "onerror" not in found["img"][0]
+    assert "\x1b" not in text
+
+
+def test_only_web_addresses_become_links() -> None:
+    assert link("https://example.org/?a&b").startswith('<a href="https://example.org/?a&amp;b"')
+    assert link("javascript:alert(1)") == "<span>javascript:alert(1)</span>"
+
+
+def test_tag_escapes_what_is_not_markup() -> None:
+    assert tag("p", "a<b", Html("<br>"), class_="x") == '<p class="x">a&lt;b<br></p>'
+
+
+def test_same_dataset_gives_the_same_report(tmp_path: Path) -> None:
+    folder = dataset(tmp_path)
+    assert report(folder) == report(folder)
+
+
+def test_dataset_without_waterfall_rejects_or_samples_still_has_a_report(tmp_path: Path) -> None:
+    shards.finish(tmp_path, [], title="Nothing", config="0", version="0")
+    text = report(tmp_path)
+    checked(text)
+    assert "Nothing passed the rules." in text
+
+
+def test_samples_are_spread_over_the_whole_order() -> None:
+    assert _spread(100, 4) == [0, 25, 50, 75]
+    assert _spread(3, 8) == [0, 1, 2]
+
+
+def test_report_is_written_beside_the_shards_or_where_asked(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "out")
+    assert write_report(folder) == folder / "report.html"
+    text = write_report(folder, tmp_path / "x.html").read_text(encoding="utf-8")
+    assert re.match("<!doctype html>", text)
+
+
+def test_report_that_cannot_be_written_or_has_no_dataset_is_one_line(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "out")
+    with pytest.raises(OutputError, match="expected a file to write"):
+        write_report(folder, folder / "manifest.jsonl" / "x.html")
+    with pytest.raises(InputError, match="no manifest"):
+        write_report(tmp_path)

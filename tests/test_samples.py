@@ -1,0 +1,86 @@
+import json
+from dataclasses import replace
+
+import pytest
+from fakes import Pack, document, image_media, jpeg, page_sample, pair_sample, picture, video_media
+from fakes import video_sample as fake_video
+
+from m3w_builder.samples import canonical_json, members, nodes, pair_text, sample, word_count
+from m3w_builder.types import Image, Text, Video
+
+A, B = "https://example.org/a.jpg", "https://example.org/b.png"
+CLIP = "https://example.org/clip.mp4"
+
+
+def test_lists_run_parallel_to_the_nodes_with_one_entry_filled() -> None:
+    pack = Pack()
+    found = sample(
+        document(Text("One", "heading"), Image(A), Text("Two"), Image(B)),
+        {1: image_media(pack, A, jpeg()), 3: image_media(pack, B, picture(encoding="png"))},
+    ).record
+    assert found["texts"] == ["One", None, "Two", None]
+    assert found["images"] == [None, "000.jpg", None, "001.png"]
+    assert found["videos"] == [None] * 4
+    assert [info["type"] for info in found["info"]] == ["text", "image", "text", "image"]
+
+
+def test_media_node_without_a_row_is_left_out_and_numbers_stay_dense() -> None:
+    media = {2: image_media(Pack(), B, picture(encoding="webp"))}
+    found = sample(document(Image(A), Text("x"), Image(B)), media)
+    assert found.record["images"] == [None, "000.webp"]
+    assert [part.name for part in found.parts] == ["000.webp"]
+
+
+def test_video_inside_a_page_has_its_number_and_seconds_in_the_frame_names() -> None:
+    pack = Pack()
+    media = {
+        0: image_media(pack, A, jpeg()),
+        1: video_media(pack, CLIP, [jpeg(seed=1), jpeg(seed=2)]),
+    }
+    found = sample(document(Image(A), Video(CLIP), Text("x")), media)
+    assert found.record["videos"][1] == ["001.00000.jpg", "001.00001.jpg"]
+    assert [frame["t"] for frame in found.record["info"][1]["frames"]] == [0, 1]
+
+
+def test_pairs_are_named_by_their_format_and_end_with_the_text() -> None:
+    pack = Pack()
+    names = [[name for name, _ in members(s, pack)] for s in (pair_sample(pack), fake_video(pack))]
+    frames = [f"{second:05}.jpg" for second in range(4)]
+    assert names == [["json", "jpg", "txt"], ["json", *frames, "txt"]]
+
+
+def test_members_hold_the_bytes_that_the_parts_point_at() -> None:
+    pack = Pack()
+    found = dict(members(page_sample(pack, 1), pack))
+    assert found["000.jpg"] == picture(240, 180, 10)
+    assert json.loads(found["json"])["id"] == page_sample(pack, 1).key
+
+
+def test_json_is_canonical_whatever_the_order_of_scores() -> None:
+    texts = [
+        canonical_json(sample(document(Text("é\u2028"), scores=scores), {}).record)
+        for scores in ({"b": 1 / 3, "a": 2.0}, {"a": 2.0, "b": 0.33333333333})
+    ]
+    assert texts[0] == texts[1]
+    assert '"scores":{"a":2.0,"b":0.333333}' in texts[0]
+    assert "é" in texts[0]
+
+
+def test_source_file_of_the_crawl_leaves_no_trace() -> None:
+    page = document(Text("x"), source="crawl-1.warc.gz@17")
+    assert sample(page, {}) == sample(replace(page, source="elsewhere@0"), {})
+
+
+def test_row_of_the_wrong_kind_is_our_bug_and_crashes() -> None:
+    with pytest.raises(ValueError, match="image row"):
+        sample(document(Video(CLIP)), {0: image_media(Pack(), A, jpeg())})
+
+
+def test_nodes_give_back_texts_and_member_names_in_order() -> None:
+    record = page_sample(Pack(), 0).record
+    first, second, third = (node for _, node in nodes(record))
+    assert first == "Birds of the lake, part 0"
+    assert second == ["000.jpg"]
+    assert isinstance(third, str)
+    assert word_count(record) == 15
+    assert pair_text(record) == f"{first}\n{third}"
