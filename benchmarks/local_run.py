@@ -8,13 +8,9 @@ processes of the build, sampled ten times a second.
 """
 
 import argparse
-import os
 import re
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
@@ -22,13 +18,13 @@ from typing import TypeVar
 
 from m3w_builder.inputs import plan
 
+from benchmarks.processes import measure
 from m3w_builder import select, wanted
 from m3w_builder.config import Config
 from m3w_builder.extract import extract_unit
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.write import plan_shards, write_unit
 
-SAMPLE_SECONDS = 0.1
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -159,42 +155,6 @@ def _other_text(html: bytes, copy: int) -> bytes:
     """Returns the page with links into its own copy, and one word in each paragraph that no other copy has."""
     html = html.replace(b".example.", f".copy{copy}.example.".encode())
     return re.sub(rb"<p\b([^>]*)>", rf"<p\1>copy{copy} ".encode(), html)
-
-
-def measure(command: list[str]) -> dict[str, float]:
-    """Runs a command; returns wall and CPU seconds and the peak memory of its process tree in MiB."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    peak = largest = 0
-    while process.poll() is None:
-        sizes = list(_resident(process.pid))
-        peak, largest = max(peak, sum(sizes)), max([largest, *sizes])
-        time.sleep(SAMPLE_SECONDS)
-    if process.returncode:
-        raise SystemExit(f"{command}: exit status {process.returncode}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {
-        "wall": time.monotonic() - started,
-        "cpu": cpu,
-        "peak": peak / 2**20,
-        "largest": largest / 2**20,
-    }
-
-
-def _resident(root: int) -> Iterator[int]:
-    """Yields the resident bytes of a process and all below it (Linux)."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    todo = [root]
-    while todo:
-        pid = todo.pop()
-        try:
-            yield int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                todo += map(int, (task / "children").read_text().split())
-        except (FileNotFoundError, ProcessLookupError):
-            continue
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +34,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Removes what killed attempts left behind; returns the number of files."""
-    left = [path for path in folder.rglob(f"{TEMPORARY}*") if path.is_file()]
+    """Removes what killed attempts left behind; returns the number of files and folders."""
+    left = list(folder.rglob(f"{TEMPORARY}*"))
     for path in left:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(left)
 
 

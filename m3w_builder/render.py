@@ -91,14 +91,14 @@ def _bar(count: float, longest: float) -> str:
 def shard_table(rows: Sequence[Row], each: bool = True) -> RenderableType:
     """Returns the totals per kind, after a line per shard unless `each` is False."""
     names = ("documents", "words", "images", "videos", "frames")
-    table = Table(box=None, header_style="dim", pad_edge=False)
+    table = Table(box=None, header_style="dim", pad_edge=False, collapse_padding=True)
     table.add_column("shard" if each else "", no_wrap=True)
     for name in (*names, "size"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("sha256" if each else "", no_wrap=True, style="dim")
     for row in rows if each else ():
         counts = (_number(row[name]) for name in names)
-        table.add_row(safe(row["path"]), *counts, size(row["bytes"]), row["sha256"][:12])
+        table.add_row(safe(row["path"]), *counts, size(row["bytes"]), row["sha256"][:8])
     if each and rows:
         table.add_row()
     for kind, total in totals(rows).items():
@@ -115,10 +115,10 @@ def _number(count: int) -> Text:
 
 def table_list(rows: Iterable[tuple[str, int, int, int]]) -> RenderableType:
     """Returns a line per folder of Parquet files: name, files, rows, bytes."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
+    table = Table(box=None, header_style="dim", pad_edge=False, collapse_padding=True)
     table.add_column("folder")
     for name in ("files", "rows", "size"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for name, files, count, length in rows:
         table.add_row(safe(name), f"{files:,}", f"{count:,}", size(length))
     return table
@@ -169,11 +169,12 @@ def _head(record: Record) -> RenderableType:
     url = safe(record["url"])
     about = [record["kind"], record["id"], record["language"] or "language unknown"]
     about += [record["crawled"]] if record["crawled"] else []
-    head = Text(safe(record["title"]) or url, style="bold")
+    head = Text().append(safe(record["title"]) or url, style="bold")
     head.append(f"\n{url}", style=Style(color="cyan", link=url if url.startswith("http") else None))
     head.append(f"\n{'  '.join(map(safe, about))}", style="dim")
-    if record["scores"]:
-        scores = "  ".join(f"{name} {value:g}" for name, value in sorted(record["scores"].items()))
+    measured = {name: value for name, value in sorted(record["scores"].items()) if value}
+    if measured:
+        scores = "  ".join(f"{name} {value:.3g}" for name, value in measured.items())
         head.append(f"\n{safe(scores)}", style="dim")
     return head
 

@@ -98,17 +98,24 @@ def _player_element(element: Element, base: str) -> Video | None:
         str(v) for k, v in element.items() if str(k).startswith("data-") and "src" in str(k)
     ]
     urls = [url for url in (canonical(a, base) for a in addresses) if url and not _is_audio(url)]
-    files = [url for url in urls if not _STREAM.search(urlsplit(url).path)]
+    files = [url for url in urls if _is_file(url)]
     if not urls:
         return None
     return Video(
-        (files or urls)[0],
+        files[0] if files else watch_page(urls[0]),
         clean(element.get("title") or element.get("aria-label") or ""),
         poster=canonical(element.get("poster") or "", base),
         file=bool(files),
         width=_pixels(element.get("width")),
         height=_pixels(element.get("height")),
     )
+
+
+def _is_file(url: str) -> bool:
+    """Tells whether an address may give a media file: no watch page and no playlist of a stream."""
+    if _STREAM.search(urlsplit(url).path):
+        return False
+    return not any(site.search(url) for site in (_YOUTUBE, _VIMEO, _DAILYMOTION))
 
 
 def _is_audio(url: str) -> bool:
@@ -203,12 +210,8 @@ def _from_schema(thing: dict[str, str], base: str) -> Iterator[Video]:
     page = canonical(thing["url"], base)
     if not content and _FILE.search(urlsplit(page).path):
         content = page
-    is_file = (
-        bool(content)
-        and watch_page(content) == content
-        and not _STREAM.search(urlsplit(content).path)
-    )
-    url = content or (watch_page(embed) if embed else "")
+    is_file = bool(content) and _is_file(content)
+    url = content if is_file else watch_page(content or embed)
     if url and not _is_audio(url):
         yield Video(
             url,
@@ -280,7 +283,7 @@ def _open_graph(root: Element, base: str) -> Iterator[Video]:
     for url, kind in kinds.items():
         if url and not _is_audio(url):
             is_file = _FILE.search(urlsplit(url).path) is not None or kind in _FILE_TYPES
-            is_file = is_file and watch_page(url) == url
+            is_file = is_file and _is_file(url)
             yield Video(url if is_file else watch_page(url), poster=poster, file=is_file)
 
 

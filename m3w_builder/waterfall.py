@@ -12,6 +12,8 @@ Counts = Mapping[str, int]
 def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
     """Returns {"sections": [{"section", "steps": [{"name", "count"}], "drops": [{"stage", "reason", "count"}]}]}."""
     stages = {"extract": extract, "fetch": fetch, "select": select}
+    placed, shown = extract.get("images.referenced", 0), select.get("interleaved.images", 0)
+    dropped = sum(n for key, n in select.items() if key.startswith("rejects.images."))
 
     def section(name: str, *steps: tuple[str, int]) -> dict[str, Any]:
         return {
@@ -24,7 +26,7 @@ def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
         "sections": [
             section(
                 "pages",
-                ("records that could not be read", extract.get("failed_records", 0)),
+                ("records without a page", extract.get("failed_records", 0)),
                 ("HTML pages read", extract.get("pages", 0)),
                 ("pages with content", extract.get("interleaved", 0)),
             ),
@@ -38,8 +40,9 @@ def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
                 ("distinct URLs", fetch.get("images.urls", 0)),
                 ("taken from the crawl", fetch.get("images.archive", 0)),
                 ("fetched over HTTP", fetch.get("images.http", 0)),
-                ("places in extracted documents", extract.get("images.referenced", 0)),
-                ("places in documents in shards", select.get("interleaved.images", 0)),
+                ("places in extracted documents", placed),
+                ("places in documents that were dropped", placed - shown - dropped),
+                ("places in documents in shards", shown),
             ),
             section(
                 "image_text",

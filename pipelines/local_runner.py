@@ -20,9 +20,8 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,8 +44,6 @@ URN = "beam:env:m3w_local_worker:v1"
 QUIET = ("apache_beam.runners", "apache_beam.options")
 
 _Part = dict[str, list[bytes]]  # encoded elements by the name of a stage's input
-_Submit = Callable[[list[_Part]], Future["_Bundle"]]
-
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -59,13 +56,10 @@ class LocalOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--workers",
-            type=int,
-            default=os.cpu_count(),
-            help="Worker processes of the local runner (default: one per core). 1 runs everything "
-            "inside the calling process, for debuggers: a crash there is not survived.",
+        text = (
+            "processes of the local runner (default: one per core); 1: none, runs in the caller's"
         )
+        parser.add_argument("--workers", type=int, default=os.cpu_count(), help=text)
 
 
 def make_runner(options: PipelineOptions) -> "LocalRunner | str":
@@ -73,10 +67,11 @@ def make_runner(options: PipelineOptions) -> "LocalRunner | str":
 
     Beam's DirectRunner is replaced: it downloads a binary, does not retry, uses one core.
     """
-    name: str | None = options.view_as(StandardOptions).runner
-    if name and name.lower().removesuffix("runner") not in ("direct", "switchingdirect"):
+    name: str = options.view_as(StandardOptions).runner or "LocalRunner"
+    kind = name.lower().removesuffix("runner")
+    if kind not in ("local", "direct", "switchingdirect"):
         return name
-    if name:
+    if kind != "local":
         _LOGGER.warning("--runner=%s: the LocalRunner of this project takes its place", name)
     return LocalRunner()
 
@@ -91,10 +86,9 @@ class LocalRunner(fn_runner.FnApiRunner):
     def run_pipeline(self, pipeline: Any, options: PipelineOptions) -> Any:
         """Run to the end; raise WorkerLostError, or RuntimeError with the traceback of a DoFn."""
         self._workers = _workers(options)
+        here = environments.EmbeddedPythonEnvironment.default()
         self._default_environment = (
-            environments.EmbeddedPythonEnvironment.default()
-            if self._workers == 1
-            else _LocalEnvironment(_encode(options))
+            here if self._workers == 1 else _LocalEnvironment(_encode(options))
         )
         return super().run_pipeline(pipeline, options)
 
@@ -114,7 +108,7 @@ def _workers(options: PipelineOptions) -> int:
     direct = options.view_as(DirectOptions)
     if direct.direct_num_workers != 1 or direct.direct_running_mode != "in_memory":
         raise ConfigError(
-            "--direct_num_workers, --direct_running_mode: expected --workers=N for the LocalRunner"
+            "--direct_num_workers, --direct_running_mode: expected --workers=N instead"
         )
     workers = int(options.view_as(LocalOptions).workers)
     if workers < 1:
@@ -125,9 +119,8 @@ def _workers(options: PipelineOptions) -> int:
 def _encode(options: PipelineOptions) -> str:
     """Return the options as workers read them; FnApiRunner would send none."""
     given = {name: value for name, value in options.get_all_options().items() if value is not None}
-    return json.dumps(
-        {"options": {"default_sdk_harness_log_level": "WARNING"} | given}, default=str
-    )
+    quiet = {"default_sdk_harness_log_level": "WARNING"}
+    return json.dumps({"options": quiet | given}, default=str)
 
 
 class _Stage:
@@ -135,23 +128,23 @@ class _Stage:
 
     def __init__(self, context: Any) -> None:
         self._context = context
+        self._stateful = context.stage.is_stateful()
         self._workers: list[_Worker] = context.worker_handlers
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
         self._tokens = fn_runner.FnApiRunner.get_cache_token_generator(static=False)
 
-    def process_bundle(
-        self, inputs: Mapping[str, Any], *expected: Any, dry_run: bool = False
-    ) -> tuple[Any, list[Any]]:
+    def process_bundle(self, inputs: Any, *expected: Any, dry_run: bool = False) -> Any:
         """Run all bundles; their outputs are committed in input order, whoever finishes first."""
-        stateful = self._context.stage.is_stateful()
-        most = 1 if stateful else max(PARTS, 4 * len(self._workers))
-        run = partial(self._run, expected, 1 if stateful else ATTEMPTS)
+        if self._stateful:
+            parts = [{name: list(blocks) for name, blocks in inputs.items()}]
+        else:
+            parts = _split(inputs, max(PARTS, 4 * len(self._workers)))
         responses = []
         with ThreadPoolExecutor(len(self._workers)) as pool:
             try:
-                for bundle in self._bundles(partial(pool.submit, run), _split(inputs, most)):
+                for bundle in self._bundles(pool, expected, parts):
                     responses.append(bundle.response.process_bundle)
                     if not dry_run:
                         bundle.commit()
@@ -161,14 +154,14 @@ class _Stage:
                 raise
         return _merge(responses), []
 
-    def _bundles(self, submit: _Submit, parts: list[_Part]) -> Iterator["_Bundle"]:
+    def _bundles(self, pool: Executor, expected: Any, parts: list[_Part]) -> Iterator["_Bundle"]:
         """Yield the bundles in the order of `parts`, but raise a failure as soon as it happens."""
         ordered: collections.deque[Future[_Bundle]] = collections.deque()
         running: set[Future[_Bundle]] = set()
         size = 1  # parts of the next bundle
         while parts or running:
             while parts and len(running) < len(self._workers):
-                ordered.append(submit(parts[:size]))
+                ordered.append(pool.submit(self._run, parts[:size], expected))
                 running.add(ordered[-1])
                 del parts[:size]
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -177,9 +170,10 @@ class _Stage:
             while ordered and ordered[0].done():
                 yield ordered.popleft().result()
 
-    def _run(self, expected: tuple[Any, ...], tries: int, parts: list[_Part]) -> "_Bundle":
+    def _run(self, parts: list[_Part], expected: tuple[Any, ...]) -> "_Bundle":
         """Return the bundle that succeeded, each try on an idle worker; replace dead workers."""
         part = {name: [block for p in parts for block in p[name]] for name in parts[0]}
+        tries = 1 if self._stateful else ATTEMPTS
         deaths: list[str] = []
         while len(deaths) < tries:
             worker = self._idle.get()
@@ -193,8 +187,7 @@ class _Stage:
                     raise
                 deaths.append(death)
                 _LOGGER.warning("%s; try %d of %d of its bundle", death, len(deaths), tries)
-                worker.close()
-                worker.start_worker()
+                worker.replace()
             finally:
                 self._idle.put(worker)
         raise WorkerLostError(
@@ -222,8 +215,7 @@ class _Bundle:
 
     def run(self, tokens: Iterator[Any], *arguments: Any) -> None:
         """Exchange inputs for outputs; raise RuntimeError on an exception or a dead worker."""
-        this: Any = self
-        manager = fn_runner.BundleManager(this, cache_token_generator=tokens)
+        manager = fn_runner.BundleManager(self, cache_token_generator=tokens)
         start = time.monotonic()
         self.response, _ = manager.process_bundle(*arguments)
         self.seconds = time.monotonic() - start
@@ -272,9 +264,7 @@ class _LocalEnvironment(environments.Environment):
         return URN, self._options.encode()
 
 
-environments.Environment.register_urn(
-    URN, bytes, lambda options, *_: _LocalEnvironment(options.decode())
-)
+environments.Environment.register_urn(URN, bytes, lambda o, *_: _LocalEnvironment(o.decode()))
 
 
 @worker_handlers.WorkerHandler.register_environment(URN, bytes)
@@ -285,8 +275,6 @@ class _Worker(worker_handlers.GrpcWorkerHandler):
     """
 
     worker_id: str
-    control_conn: "_Control"
-    data_conn: "_Data"
 
     def __init__(self, options: bytes, state: Any, provision_info: Any, server: Any) -> None:
         # Not GrpcWorkerHandler's: that one opens streams which cannot notice a death.
@@ -295,7 +283,7 @@ class _Worker(worker_handlers.GrpcWorkerHandler):
         )
         self._grpc_server = server
         self._options = options.decode()
-        self._ids = (f"{self.worker_id}.{start}" for start in itertools.count())
+        self._ids = map(f"{self.worker_id}.{{}}".format, itertools.count())
         self._starting = threading.Lock()
         self.abandoned = False
 
@@ -316,15 +304,21 @@ class _Worker(worker_handlers.GrpcWorkerHandler):
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         """Return a worker in its own process group: no Ctrl-C for it, and its ffmpeg dies too."""
-        main = f"import {__name__} as runner; runner.worker_main()"
         return subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-c", main],
+            [
+                sys.executable,
+                "-X",
+                "faulthandler",
+                "-c",
+                f"import {__name__} as m; m.worker_main()",
+            ],
             stdin=subprocess.PIPE,  # never written: its end tells the worker that we are gone
             process_group=0,
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(sys.path),
                 "WORKER_ID": self.worker_id,
+                "no_grpc_proxy": "localhost",  # a proxy for the web is none for us
                 "CONTROL_API_SERVICE_DESCRIPTOR": str(self.control_api_service_descriptor()),
                 "PIPELINE_OPTIONS": self._options,
             },
@@ -346,9 +340,19 @@ class _Worker(worker_handlers.GrpcWorkerHandler):
             self.abandoned = True
             _kill_group(self._process.pid)
 
+    def replace(self) -> None:
+        """Start a new process in the place of a dead one."""
+        self._leave()
+        self.start_worker()
+
     def close(self) -> None:
-        """Ask an idle worker to leave, then see to it; one that never connected has no work."""
-        grace = GRACE if self.control_conn._input else 0
+        """Ask all workers to leave, then wait for this one: Beam closes one after the other."""
+        for control in self.control_handler._connections_by_worker_id.values():
+            control.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+        self._leave()
+
+    def _leave(self) -> None:
+        grace = GRACE if self.control_conn._input else 0  # one that has yet to connect has no work
         timer = threading.Timer(grace, _kill_group, [self._process.pid])
         timer.start()
         try:
@@ -395,10 +399,6 @@ class _Control(worker_handlers.ControlConnection):
         """Answer all that waits for the dead worker."""
         for future in list(self._futures_by_id.values()):
             future.set(beam_fn_api_pb2.InstructionResponse(error=self.death.result()))
-
-    def close(self) -> None:
-        self.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)  # also if it connects later
-        super().close()
 
 
 class _Data(data_plane._GrpcDataChannel):
@@ -447,7 +447,11 @@ def _die_with_parent() -> None:
     pipe = os.dup(0)
     with open(os.devnull) as null:
         os.dup2(null.fileno(), 0)
-    if sys.platform == "linux":
-        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpid())  # SIGIO, whose default is to terminate
-        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-    threading.Thread(target=lambda: os.read(pipe, 1) or _kill_group(0), daemon=True).start()
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpid())  # SIGIO, which by default terminates
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_await_end, args=(pipe,), daemon=True).start()
+
+
+def _await_end(pipe: int) -> None:
+    os.read(pipe, 1)
+    _kill_group(0)

@@ -12,7 +12,8 @@ TEXT = "Some running text that is long enough to be taken for the content of a p
 def test_predictions_are_in_the_scorers_form(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    html = f"<p>{TEXT}</p><figure><a href=/i.jpg><img src=/i-300x200.jpg alt=A></a><figcaption>C</figcaption></figure><p>{TEXT}</p>"
+    picture = "<a href=/i.jpg><img src=/i-300x200.jpg alt=A></a><figcaption>C</figcaption>"
+    html = f"<p>{TEXT}</p><figure>{picture}</figure><p>{TEXT}</p>"
     (tmp_path / "a.html.gz").write_bytes(gzip.compress(html.encode()))
     (tmp_path / "b.html").write_bytes(b"")
     rows = [
@@ -25,6 +26,7 @@ def test_predictions_are_in_the_scorers_form(
     first, second = map(json.loads, output.read_text().splitlines())
     assert [node["type"] for node in first["nodes"]] == ["text", "image", "text", "text"]
     assert first["nodes"][1]["srcs"] == ["http://h/i.jpg", "http://h/i-300x200.jpg"]
-    assert first["text"] == f"{TEXT}\n{TEXT}" and first["sec"] >= 0
+    assert first["text"] == f"{TEXT}\n{TEXT}"
+    assert first["sec"] >= 0
     assert (second["id"], second["nodes"]) == ("b", [])
     assert "pages/s/core" in capsys.readouterr().out

@@ -27,7 +27,8 @@ def test_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_sweep_removes_only_temporaries(tmp_path):
     write_text(tmp_path / "sub" / "kept", "x")
     (tmp_path / "sub" / f"{TEMPORARY}1-kept").write_text("left by a killed attempt")
-    assert sweep(tmp_path) == 1
+    (tmp_path / f"{TEMPORARY}2" / "frames").mkdir(parents=True)
+    assert sweep(tmp_path) == 2
     assert [p.name for p in (tmp_path / "sub").iterdir()] == ["kept"]
 
 

@@ -52,7 +52,8 @@ def test_declared_size_alt_and_title_are_kept() -> None:
         '<img src="a.jpg" width="30px" style="height: 20px" alt=" A  cat " title=T>'
     )
     image = images.read(element, BASE)
-    assert image and (image.width, image.height, image.alt, image.title) == (30, 20, "A cat", "T")
+    assert image
+    assert (image.width, image.height, image.alt, image.title) == (30, 20, "A cat", "T")
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,10 @@ def test_one_pair_per_image() -> None:
 def test_pairs_have_their_own_ids_and_captions_as_role() -> None:
     parsed = read_page(Page(URL, b'<img src=/i.jpg alt="A cat"><img src=/j.jpg alt="A dog">'))
     one, two = image_pairs(parsed)
-    assert one.id != two.id and one.kind == "image_text"
-    assert one.texts[0].role == "caption" and one.nodes[0] == one.images[0]
+    assert one.id != two.id
+    assert one.kind == "image_text"
+    assert one.texts[0].role == "caption"
+    assert one.nodes[0] == one.images[0]
 
 
 LD = '<script type="application/ld+json">{"@type": "VideoObject", "name": "A name", "contentUrl": "/v.mp4"}</script>'
@@ -95,4 +97,10 @@ def test_a_player_is_no_pair() -> None:
     assert (
         videos("<iframe src=https://www.youtube.com/embed/abcdefghijk title='A video'></iframe>")
         == []
+    )
+
+
+def test_a_watch_page_in_a_video_element_is_no_file() -> None:
+    assert (
+        videos("<video title='A video'><source src=https://youtu.be/abcdefghijk?_=1></video>") == []
     )

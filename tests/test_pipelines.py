@@ -85,7 +85,7 @@ def test_waterfall_adds_up(built):
     steps = {name: {x["name"]: x["count"] for x in s["steps"]} for name, s in sections.items()}
     drops = {name: sum(x["count"] for x in s["drops"]) for name, s in sections.items()}
     pages = steps["pages"]
-    assert pages["HTML pages read"] + pages["records that could not be read"] == (
+    assert pages["HTML pages read"] + pages["records without a page"] == (
         pages["pages with content"] + drops["pages"]
     )
     for name in ("image_text", "video_text"):

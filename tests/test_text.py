@@ -31,4 +31,6 @@ def test_equal_texts_have_one_normal_form() -> None:
 
 
 def test_letters_of_any_script_are_words() -> None:
-    assert text.has_words("日") and text.has_words("a1") and not text.has_words("12 - 3")
+    assert text.has_words("日")
+    assert text.has_words("a1")
+    assert not text.has_words("12 - 3")

@@ -6,6 +6,7 @@ from m3w_builder import dom, video
 from m3w_builder.types import Video
 
 BASE = "https://ex.com/p/"
+WATCH = "https://www.youtube.com/watch?v=abcdefghijk"
 
 
 def declared(markup: str) -> list[Video]:
@@ -30,15 +31,16 @@ def first(markup: str) -> Video | None:
         ('<video src="a.mp4"></video>', BASE + "a.mp4", True),
         ('<video><source src="a.m3u8"><source src="a.webm"></video>', BASE + "a.webm", True),
         ('<video data-src="/b.mp4"></video>', "https://ex.com/b.mp4", True),
-        ('<iframe src="//www.youtube.com/embed/abcdefghijk?x=1"></iframe>', "https://www.youtube.com/watch?v=abcdefghijk", False),
+        ('<iframe src="//www.youtube.com/embed/abcdefghijk?x=1"></iframe>', WATCH, False),
         ('<iframe data-src="https://player.vimeo.com/video/123456"></iframe>', "https://vimeo.com/123456", False),
-        ('<amp-youtube data-videoid="abcdefghijk"></amp-youtube>', "https://www.youtube.com/watch?v=abcdefghijk", False),
+        ('<amp-youtube data-videoid="abcdefghijk"></amp-youtube>', WATCH, False),
         ('<embed src="/clip.mov">', "https://ex.com/clip.mov", True),
     ],
 )  # fmt: skip
 def test_elements_that_play_a_video(markup: str, url: str, file: bool) -> None:
     found = first(markup)
-    assert found and (found.url, found.file) == (url, file)
+    assert found
+    assert (found.url, found.file) == (url, file)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_embed_url_alone_is_no_file() -> None:
     (found,) = json_ld(
         {"@type": "VideoObject", "embedUrl": "https://www.youtube.com/embed/abcdefghijk"}
     )
-    assert (found.url, found.file) == ("https://www.youtube.com/watch?v=abcdefghijk", False)
+    assert (found.url, found.file) == (WATCH, False)
 
 
 @pytest.mark.parametrize(

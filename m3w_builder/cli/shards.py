@@ -143,9 +143,13 @@ def report(
     ] = None,
 ) -> None:
     """Write report.html: waterfall, samples, galleries, rejects, histograms on one page."""
+    from rich.console import Console
+
     from m3w_builder.report import write_report
 
-    typer.echo(write_report(folder, output))
+    with Console(stderr=True).status("reading samples"):
+        path = write_report(folder, output)
+    typer.echo(path)
 
 
 def _write(path: Path, text: str) -> None:

@@ -84,6 +84,6 @@ PRESETS = {
             visual_heads=4,
             latents=16,
         ),
-        Recipe(steps=60, rate=2e-3, warmup=10, batch=batches(4), shuffle=200, lm_steps=200),
+        Recipe(steps=60, rate=2e-3, warmup=10, batch=batches(4), shuffle=200, lm_steps=150),
     )
 }

@@ -117,13 +117,13 @@ class Walk:
                 self._close(top)
             elif isinstance(top.tag, str):
                 self._count += 1
+                if self._count > MAX_ELEMENTS:
+                    raise PageError("too_many_elements", f"at most {MAX_ELEMENTS}")
                 if top.tail and top is not root:
                     stack.append(top.tail)
                 self._element(top, top.tag, stack)
             elif top.tail:
                 stack.append(top.tail)
-            if self._count > MAX_ELEMENTS:
-                raise PageError("too_many_elements", f"at most {MAX_ELEMENTS}")
         self._flush()
 
     def _element(self, element: Element, tag: str, stack: list[Element | str | int | None]) -> None:
@@ -143,7 +143,7 @@ class Walk:
         elif tag == "math":
             self._text(" " + _formula(element) + " ")
             return
-        elif element.attrib and is_unseen(element):
+        elif is_unseen(element, element.keys()):
             return
         elif tag == "a" and _leads_away(element.get("href") or "#"):
             self._link += 1
@@ -188,8 +188,9 @@ class Walk:
     def _open(self, element: Element, tag: str) -> None:
         self._boundary(tag, opening=True)
         role = self._role()
-        traits = read(element)
-        why = hint(element, tag, traits)
+        names = element.keys()
+        traits = read(element, names)
+        why = hint(element, tag, names, traits)
         in_figure = self._box >= 0 and self.boxes[self._box].figure
         figure = tag == "figure" or traits.figure
         if role not in _STICKY or tag in ("pre", "caption"):
@@ -234,9 +235,7 @@ class Walk:
         if raw.isspace() or self._box < 0:
             return
         box = self.boxes[self._box]
-        shown = text.clean_code(raw) if box.role == "code" else text.clean(raw)
-        if box.role == "table":
-            shown = _table(raw)
+        shown = _CLEAN.get(box.role, text.clean)(raw)
         if shown:
             item = Item(self._box, box.element, box.role, shown, None, linked, links, weigh(shown))
             self.items.append(item)
@@ -247,7 +246,7 @@ class Walk:
             self._text(alt)
             return
         image = images.read(element, self._base)
-        if image is None or is_unseen(element):
+        if image is None or is_unseen(element, element.keys()):
             return
         self._images += 1
         if self._images > MAX_IMAGES:
@@ -310,6 +309,9 @@ def _table(raw: str) -> str:
             cells.pop()
         rows.append(" | ".join(cells))
     return "\n".join(row for row in rows if row.strip(" |"))
+
+
+_CLEAN = {"code": text.clean_code, "table": _table}
 
 
 def _formula(element: Element) -> str:

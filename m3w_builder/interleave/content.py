@@ -95,13 +95,13 @@ def verdicts(walk: Walk) -> list[str]:
 
 def _inherited(walk: Walk, plain: Sums, relief: float) -> list[str]:
     """Returns each item's hint: the outermost one of the boxes around it that is not overruled."""
-    all_good = max(1, plain.good[-1])
+    enough = max(MIN_GOOD, relief * plain.good[-1])
     flow = _flow(walk, plain)
     why: list[str] = []
     for box in walk.boxes:
         above = why[box.parent] if box.parent >= 0 else ""
         own = box.hint
-        if own and own != "comments" and plain.of(plain.good, box) >= relief * all_good:
+        if own and own != "comments" and plain.of(plain.good, box) >= enough:
             own = ""
         if own in _WEAK and box.tag != own and _is_note(box, plain, flow):
             own = ""
@@ -115,7 +115,7 @@ _WEAK = frozenset(("aside", "ads", "nav", "related"))
 def _is_note(box: Box, plain: Sums, flow: Counter[int]) -> bool:
     """Tells whether a box named as an aside is text in a flow of paragraphs: a note of a manual."""
     good, chars = plain.of(plain.good, box), plain.of(plain.chars, box)
-    return flow[box.parent] >= 2 and good >= MIN_NOTE and plain.of(plain.linked, box) <= 0.1 * chars
+    return flow[box.parent] > 0 and good >= MIN_NOTE and plain.of(plain.linked, box) <= 0.1 * chars
 
 
 def _flow(walk: Walk, plain: Sums) -> Counter[int]:
@@ -199,11 +199,12 @@ def _is_coherent(box: Box, inner: Box, total: Sums, dense: float) -> bool:
 
 
 def _is_lead(box: Box, root: Box, total: Sums) -> bool:
-    """Tells whether a box shortly before the content is its lead picture."""
+    """Tells whether a box shortly before the content is its lead picture or summary."""
     if root.start - box.end > MAX_LEAD or box.end - box.start > MAX_LEAD:
         return False
     chars, linked = total.of(total.chars, box), total.of(total.linked, box)
-    return total.of(total.images, box) > 0 and linked <= 0.4 * chars
+    shows = total.of(total.images, box) > 0 or total.of(total.good, box) >= MIN_SENTENCE
+    return shows and linked <= 0.4 * chars
 
 
 def _prune(walk: Walk, total: Sums, root: int, reasons: list[str]) -> list[str]:
@@ -221,11 +222,13 @@ def _prune(walk: Walk, total: Sums, root: int, reasons: list[str]) -> list[str]:
 
 
 def _add_leads(walk: Walk, leads: list[int], reasons: list[str], verdict: list[str]) -> None:
-    """Takes in the pictures before the content; the headline there is the document's title."""
+    """Takes in pictures and summary before the content; the headline is the document's title."""
     for lead in leads:
         for i in range(walk.boxes[lead].start, walk.boxes[lead].end):
             item = walk.items[i]
-            if (item.media is not None and not item.links) or item.role == "caption":
+            summary = running(item) >= MIN_SENTENCE and not item.links and is_sentence(item)
+            picture = item.media is not None and not item.links
+            if summary or picture or item.role == "caption":
                 verdict[i] = (
                     "logo" if item.media and "logo" in item.media.url.lower() else reasons[i]
                 )
@@ -237,9 +240,11 @@ _BODY = frozenset(("paragraph", "list_item", "quote"))
 def _trim(items: list[Item], verdict: list[str]) -> None:
     """Drops what stands before the first paragraph and after the last: author, date, counts."""
     kept = [i for i, why in enumerate(verdict) if not why]
-    for order in (kept, kept[::-1]):
+    for order, roles in ((kept, _BODY), (kept[::-1], _BODY - {"list_item"})):
         for i in order:
-            if items[i].role in _BODY and items[i].text:
+            if items[i].role in _BODY - roles:
+                break
+            if items[i].role in roles and items[i].text:
                 if is_sentence(items[i]):
                     break
                 verdict[i] = "byline"

@@ -4,6 +4,7 @@ A hint is only a hint: `content` overrules it when most of the page's text lies 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -34,7 +35,7 @@ _WORDS = {
         " reviewsection",
         "share": "share sharing shares social socials addthis sharedaddy addtoany sharebar"
         " sharethis follow facebook twitter whatsapp pinterest bookmark",
-        "related": "related recommended recommendations recommendation recommend trending popular"
+        "related": "related relatedposts recommended recommendations recommendation recommend trending popular"
         " mostread outbrain taboola zergnet teasers readmore jp-relatedposts morefrom"
         " seealso suggestions",
         "ads": "advert adverts advertisement advertising ads adsense adslot sponsor sponsored"
@@ -45,7 +46,7 @@ _WORDS = {
         " searchform searchbox paywall survey poll captcha",
         "dialog": "popup modal lightbox tooltip toast",
         "meta": "tags taglist tagcloud categories postmeta bio authorbox author-box linenos"
-        " lineno linenumbers gutter printonly noprint hidden invisible",
+        " lineno linenumbers gutter printonly noprint",
     }.items()
     for word in words.split()
 }
@@ -110,35 +111,43 @@ class Traits:
     label: bool = False  # a title or credit: inside a figure, a caption
 
 
+Attributes = Sequence[str | bytes]  # the names of an element's attributes
 _NONE = Traits()
 MAX_NAMES = 1000  # characters of class and id; longer ones are generated
 
 
-def read(element: Element) -> Traits:
+def read(element: Element, attributes: Attributes) -> Traits:
     """Returns what the class and the id of an element say."""
-    names, key = element.get("class"), element.get("id")
-    if (not names and not key) or len(names or "") + len(key or "") > MAX_NAMES:
+    names = element.get("class") or "" if "class" in attributes else ""
+    key = element.get("id") or "" if "id" in attributes else ""
+    if not (names or key) or len(names) + len(key) > MAX_NAMES:
         return _NONE
-    return _traits(names or "", key or "")
+    return _traits(names, key)
 
 
 @lru_cache(maxsize=65536)
 def _traits(names: str, key: str) -> Traits:
-    reason = ""
-    found = set()
-    for name in f"{names} {key}".split():
-        words = [word.lower() for word in _WORD.findall(name)]
-        pairs = [*pairwise(words)]
-        found.update(words)
-        found.update(_SECOND[pair] for pair in pairs if pair in _SECOND)
-        if not reason and words and words[0] not in _NEUTRAL:
-            reason = _reason(words, pairs)
+    said = [_one_name(name) for name in f"{names} {key}".split()]
     return Traits(
-        reason,
-        not found.isdisjoint(_UNSEEN) or "unseen" in found,
-        not found.isdisjoint(_FIGURES),
-        not found.isdisjoint(_CAPTIONS) or any(word.endswith("caption") for word in found),
-        not found.isdisjoint(_LABELS),
+        next((one.reason for one in said if one.reason), ""),
+        any(one.unseen for one in said),
+        any(one.figure for one in said),
+        any(one.caption for one in said),
+        any(one.label for one in said),
+    )
+
+
+@lru_cache(maxsize=65536)
+def _one_name(name: str) -> Traits:
+    words = [word.lower() for word in _WORD.findall(name)]
+    pairs = [*pairwise(words)]
+    seconds = [_SECOND[pair] for pair in pairs if pair in _SECOND]
+    return Traits(
+        _reason(words, pairs) if words and words[0] not in _NEUTRAL else "",
+        "unseen" in seconds or not _UNSEEN.isdisjoint(words),
+        "figure" in seconds or not _FIGURES.isdisjoint(words),
+        not _CAPTIONS.isdisjoint(words) or any(word.endswith("caption") for word in words),
+        not _LABELS.isdisjoint(words),
     )
 
 
@@ -150,26 +159,26 @@ def _reason(words: list[str], pairs: list[tuple[str, str]]) -> str:
     return next((_PAIRS[pair] for pair in pairs if pair in _PAIRS), "")
 
 
-def hint(element: Element, tag: str, traits: Traits) -> str:
+def hint(element: Element, tag: str, attributes: Attributes, traits: Traits) -> str:
     """Returns why a block looks like boilerplate (nav, comments, hidden ...), "" if it does not."""
-    if is_hidden(element):
+    if is_hidden(element, attributes):
         return "hidden"
-    role = element.get("role")
-    if role and role in _ARIA:
-        return _ARIA[role]
+    if "role" in attributes and (role := element.get("role")) in _ARIA:
+        return _ARIA[role or ""]
     if tag in _TAGS:
         return _TAGS[tag]
     return "" if tag in _UNNAMED else traits.reason
 
 
-def is_hidden(element: Element) -> bool:
+def is_hidden(element: Element, attributes: Attributes) -> bool:
     """Tells whether an element is not displayed, by its own attributes."""
-    style = element.get("style")
-    if style is not None and _HIDDEN_STYLE.search(style):
+    if "style" in attributes and _HIDDEN_STYLE.search(element.get("style") or ""):
         return True
-    return element.get("hidden") is not None or element.get("aria-hidden") == "true"
+    if "aria-hidden" in attributes and element.get("aria-hidden") == "true":
+        return True
+    return "hidden" in attributes
 
 
-def is_unseen(element: Element) -> bool:
+def is_unseen(element: Element, attributes: Attributes) -> bool:
     """Tells whether an inline element is not shown or only a handle (a permalink sign, "edit")."""
-    return is_hidden(element) or read(element).unseen
+    return bool(attributes) and (is_hidden(element, attributes) or read(element, attributes).unseen)

@@ -1,7 +1,7 @@
 """Samples of report.html: documents as they read, pairs as a wall, videos as strips of frames."""
 
 from m3w_builder.report.html import Html, join, link, picture, tag
-from m3w_builder.samples import Parts, Record, nodes, pair_text
+from m3w_builder.samples import Parts, Record, nodes, pair_text, word_count
 
 SIDE = {"interleaved": 440, "image_text": 300, "video_text": 200}  # pixels of a thumbnail
 ELEMENTS = {"heading": "h4", "code": "pre", "table": "pre", "quote": "blockquote"}
@@ -37,9 +37,9 @@ def link_line(url: str) -> Html:
 
 def _chips(record: Record) -> Html:
     texts, images = (sum(e is not None for e in record[name]) for name in ("texts", "images"))
-    words = [f"{texts:,} texts", f"{images:,} images" if images != 1 else "1 image"]
+    words = [f"{word_count(record):,} words", f"{texts:,} texts"]
+    words += [f"{images:,} images" if images != 1 else "1 image"]
     words += [record["language"]] if record["language"] else []
-    words += [f"{name} {value:g}" for name, value in sorted(record["scores"].items())][:6]
     words += [record["id"]]
     return join(*(tag("span", word, class_="chip") for word in words))
 

@@ -67,8 +67,9 @@ def open_index(path: Path) -> Iterator[ShardIndex]:
 
 def read_members(path: Path) -> list[Member]:
     """Returns the rows of a members table, without the hashes."""
-    rows = members_table(path).select(["key", "part", "offset", "length"]).to_pylist()
-    return [Member(**row) for row in rows]
+    table = members_table(path)
+    columns = (table[name].to_pylist() for name in ("key", "part", "offset", "length"))
+    return [Member(*row) for row in zip(*columns, strict=True)]
 
 
 def members_table(path: Path) -> pa.Table:

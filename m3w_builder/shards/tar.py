@@ -1,7 +1,7 @@
 """One shard: samples one after the other in a USTAR tar, a Parquet table of members beside it.
 
 Stock webdataset reads a truncated tar without a word; `read_shard` raises, whatever is wrong.
-Headers come from a template, 5 times faster than `tarfile` on small samples, with the same bytes.
+Headers come from a template: a fifth of the time of `tarfile`'s, and the same bytes.
 """
 
 import json

@@ -18,6 +18,7 @@ _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\n]{0,256})?\r?\n")
 _NEWLINE = re.compile(rb"\r?\n?")
 
 MAX_CODINGS = 4  # gzip in gzip happens; more is an attack
+MAX_MEMBERS = 64  # gzip members of one body; each costs a copy of the rest
 Decoded = tuple[bytes, bool]  # the body, and whether it is complete
 
 
@@ -67,13 +68,13 @@ def _gunzip(body: bytes, limit: int) -> Decoded:
         return body, True
     pieces: list[bytes] = []
     size = 0
-    while body.startswith(b"\x1f\x8b") and size <= limit:  # members may follow each other
+    for _ in range(MAX_MEMBERS):
         piece, whole, body = _inflate(body, 31, limit + 1 - size)
         pieces.append(piece)
         size += len(piece)
-        if not whole:
-            return b"".join(pieces), False
-    return b"".join(pieces), True
+        if not whole or size > limit or not body.startswith(b"\x1f\x8b"):
+            return b"".join(pieces), whole
+    return b"".join(pieces), False
 
 
 def _deflate(body: bytes, limit: int) -> Decoded:
