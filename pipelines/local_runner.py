@@ -40,8 +40,6 @@ PARTS = 128  # of a stage's input, or 4 per worker: up to so many heavy elements
 QUICK = 0.1  # seconds; after a shorter bundle the next takes twice as many parts (one costs 5 ms)
 GRACE = 10.0  # seconds that an idle worker has to leave before it is killed
 URN = "beam:env:m3w_local_worker:v1"
-# Loggers of workers: exceptions reach the runner anyway; the rest is sessions and slow elements.
-QUIET = ("apache_beam.runners", "apache_beam.options")
 
 _Part = dict[str, list[bytes]]  # encoded elements by the name of a stage's input
 _LOGGER = logging.getLogger(__name__)
@@ -98,9 +96,8 @@ class LocalRunner(fn_runner.FnApiRunner):
         return super().run_via_runner_api(pipeline_proto, options)
 
     def _get_bundle_manager(self, bundle_context_manager: Any) -> Any:
-        if self._num_workers == 1:
-            return super()._get_bundle_manager(bundle_context_manager)
-        return _Stage(bundle_context_manager)
+        stock = self._num_workers == 1
+        return (super()._get_bundle_manager if stock else _Stage)(bundle_context_manager)
 
 
 def _workers(options: PipelineOptions) -> int:
@@ -130,9 +127,7 @@ class _Stage:
         self._context = context
         self._stateful = context.stage.is_stateful()
         self._workers: list[_Worker] = context.worker_handlers
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
+        self._idle = collections.deque(self._workers)  # as many as threads that want one
         self._tokens = fn_runner.FnApiRunner.get_cache_token_generator(static=False)
 
     def process_bundle(self, inputs: Any, *expected: Any, dry_run: bool = False) -> Any:
@@ -176,7 +171,7 @@ class _Stage:
         tries = 1 if self._stateful else ATTEMPTS
         deaths: list[str] = []
         while len(deaths) < tries:
-            worker = self._idle.get()
+            worker = self._idle.popleft()
             try:
                 bundle = _Bundle(self._context, worker)
                 bundle.run(self._tokens, part, *expected)
@@ -189,7 +184,7 @@ class _Stage:
                 _LOGGER.warning("%s; try %d of %d of its bundle", death, len(deaths), tries)
                 worker.replace()
             finally:
-                self._idle.put(worker)
+                self._idle.append(worker)
         raise WorkerLostError(
             f"a bundle of '{_steps(self._context.stage)}' ended its worker {tries} times "
             f"({', '.join(deaths)}): out of memory (try fewer --workers) or a crash in native code"
@@ -202,7 +197,6 @@ class _Bundle:
     def __init__(self, context: Any, worker: "_Worker") -> None:
         self._context = context
         self.worker_handlers = [worker]
-        self.response: Any = None
         self._outputs: list[tuple[bytes, str, bytes]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -260,7 +254,6 @@ class _LocalEnvironment(environments.Environment):
         self._options = options
 
     def to_runner_api_parameter(self, _: Any) -> tuple[str, bytes]:
-        """Return what Beam puts into the pipeline proto."""
         return URN, self._options.encode()
 
 
@@ -434,15 +427,15 @@ def worker_main() -> None:
     """Be a worker process: serve bundles until the runner closes the stream, or dies."""
     _die_with_parent()
     logging.basicConfig(format="%(levelname)s worker %(process)d: %(message)s", force=True)
-    for name in QUIET:
+    for name in ("apache_beam.runners", "apache_beam.options"):  # errors reach the runner anyway
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sdk_worker_main.main([])
 
 
 def _die_with_parent() -> None:
-    """Kill this process group when the pipe from the runner ends, even if that was killed with -9.
+    """Kill this process group when the pipe from the runner ends: it may have been killed with -9.
 
-    A thread does it everywhere; on Linux the kernel does it too, while native code holds the GIL.
+    A thread does it everywhere; on Linux the kernel does it even while C code holds the GIL.
     """
     pipe = os.dup(0)
     with open(os.devnull) as null:

@@ -154,8 +154,8 @@ def test_run_is_written_and_gives_the_same_logits(shards: Path, tmp_path: Path) 
     assert [row["phase"] for row in log] == ["lm"] * 3 + ["flamingo"] * 3
     assert set(report.losses) == set(KINDS)
 
-    one, shape = checkpoint.load(run)
-    assert shape == SMALL
+    one, preset = checkpoint.load(run)
+    assert preset == QUICK
     checkpoint.save(tmp_path / "copy", one, QUICK)
     other, _ = checkpoint.load(tmp_path / "copy")
     ids, frames = torch.tensor([[BOS, *TAG, 65, EOC]]), torch.randn(1, 16, 16, 3)

@@ -42,10 +42,8 @@ def run(build: Callable[[beam.Pipeline], Any], *flags: str) -> Any:
 
 def children() -> set[int]:
     """Returns the processes of which this one is the parent."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True
-    )
-    return {int(line.split()[0]) for line in found.stdout.splitlines() if b"worker_main" in line}
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
 def alive(pid: int) -> bool:

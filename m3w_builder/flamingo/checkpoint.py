@@ -11,14 +11,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as encoded
 from torch import Tensor
 
 from m3w_builder import __version__
 from m3w_builder.errors import TrainError
 from m3w_builder.files import atomic, write_text
+from m3w_builder.flamingo.examples import Choices
 from m3w_builder.flamingo.model import Flamingo, language_model
-from m3w_builder.flamingo.presets import Preset, Shape
+from m3w_builder.flamingo.presets import Preset, Recipe, Shape
 
 FORMAT = "m3w-flamingo/1"
 CONFIG, LEARNT, LM = "config.json", "flamingo.safetensors", "lm.safetensors"
@@ -32,20 +34,21 @@ def save(folder: Path, model: Flamingo, preset: Preset, **notes: Any) -> None:
     write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
-def load(folder: Path) -> tuple[Flamingo, Shape]:
-    """Returns the model of a finished run in evaluation mode; raises TrainError when it is none."""
+def load(folder: Path) -> tuple[Flamingo, Preset]:
+    """Returns a finished run's model, in evaluation mode, and its preset; raises TrainError."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if config.get("format") != FORMAT:
             raise TrainError(f"{folder}: expected format {FORMAT}, found {config.get('format')}")
-        shape = Shape(**config["shape"])
-        model = Flamingo(language_model(shape), shape)
+        parts = Shape(**config["shape"]), Recipe(**config["recipe"]), Choices(**config["choices"])
+        preset = Preset(*parts)
+        model = Flamingo(language_model(preset.shape), preset.shape)
         model.lm.load_state_dict(load_file(folder / LM))
         learnt = load_file(folder / LEARNT)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise TrainError(f"{folder}: expected a finished training run: {error}") from error
     _fill(model, learnt, folder)
-    return model.eval(), shape
+    return model.eval(), preset
 
 
 def _fill(model: Flamingo, learnt: dict[str, Tensor], folder: Path) -> None:
@@ -60,4 +63,4 @@ def _fill(model: Flamingo, learnt: dict[str, Tensor], folder: Path) -> None:
 
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     with atomic(path) as temporary:
-        save_file({name: t.detach().contiguous() for name, t in tensors.items()}, temporary)
+        temporary.write_bytes(encoded({n: t.detach().contiguous() for n, t in tensors.items()}))

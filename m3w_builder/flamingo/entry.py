@@ -23,7 +23,6 @@ from m3w_builder.flamingo.train import Row, fit, warm_up
 from m3w_builder.types import Kind
 
 LOG = "train.jsonl"
-MAX_THREADS = 4  # more only wait for each other at the tiny preset's sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def train(
     """
     found = find(shards, datasets)
     _claim(output)
-    torch.set_num_threads(min(MAX_THREADS, torch.get_num_threads()))
+    _use_threads(chosen.recipe)
     torch.manual_seed(chosen.recipe.seed)
     started, recipe, length = time.monotonic(), chosen.recipe, chosen.choices.length
     words = _dataset("text", [path for paths in found.values() for path in paths], recipe)
@@ -97,9 +96,10 @@ def train(
 
 def caption(run: Path, image: Path) -> str:
     """Returns the text a finished run writes for one image file."""
-    model, shape = checkpoint.load(run)
+    model, chosen = checkpoint.load(run)
+    _use_threads(chosen.recipe)
     try:
-        return describe(model, image.read_bytes(), shape.image)
+        return describe(model, image.read_bytes(), chosen.shape.image)
     except OSError as error:
         raise TrainError(f"{image}: expected a readable image file: {error.strerror}") from error
     except MediaError as error:
@@ -113,6 +113,10 @@ def _claim(output: Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainError(f"{output}: expected a folder to write to: {error.strerror}") from error
+
+
+def _use_threads(recipe: Recipe) -> None:
+    torch.set_num_threads(recipe.threads or torch.get_num_threads())
 
 
 def _dataset(kind: Kind | Literal["text"], shards: list[Path], recipe: Recipe) -> Dataset:

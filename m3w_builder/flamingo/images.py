@@ -8,7 +8,7 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from m3w_builder.config import MAX_IMAGE_PIXELS
 from m3w_builder.errors import MediaError
@@ -28,6 +28,8 @@ def load(data: bytes, size: int) -> Pixels:
                 raise MediaError("too_many_pixels", f"{image.width}x{image.height}")
             image.draft("RGB", (size, size))  # a JPEG decodes at the smallest sufficient scale
             return fit(_rgb(ImageOps.exif_transpose(image)), size)
+    except UnidentifiedImageError as error:  # its own words name an object's address
+        raise MediaError("undecodable", "no known image format") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise MediaError("undecodable", str(error)) from error
 

@@ -49,6 +49,7 @@ class Recipe:
     lm_steps: int = 0  # of plain byte-LM training; 0 for an LM that was trained elsewhere
     lm_rate: float = 3e-3
     lm_batch: int = 8  # rows of `Choices.length` tokens
+    threads: int = 0  # of torch on a CPU; 0 = as many as torch takes by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,16 @@ PRESETS = {
             visual_heads=4,
             latents=16,
         ),
-        Recipe(steps=60, rate=2e-3, warmup=10, batch=batches(4), shuffle=200, lm_steps=150),
+        # One thread: at these sizes a second one gains a third on an idle machine and waits, ten
+        # times slower in all, on a busy one.
+        Recipe(
+            steps=60,
+            rate=2e-3,
+            warmup=10,
+            batch=batches(4),
+            shuffle=200,
+            lm_steps=150,
+            threads=1,
+        ),
     )
 }

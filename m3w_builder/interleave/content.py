@@ -95,7 +95,7 @@ def verdicts(walk: Walk) -> list[str]:
 
 def _inherited(walk: Walk, plain: Sums, relief: float) -> list[str]:
     """Returns each item's hint: the outermost one of the boxes around it that is not overruled."""
-    enough = max(MIN_GOOD, relief * plain.good[-1])
+    enough = max(1.0, relief * plain.good[-1])
     flow = _flow(walk, plain)
     why: list[str] = []
     for box in walk.boxes:
@@ -115,7 +115,9 @@ _WEAK = frozenset(("aside", "ads", "nav", "related"))
 def _is_note(box: Box, plain: Sums, flow: Counter[int]) -> bool:
     """Tells whether a box named as an aside is text in a flow of paragraphs: a note of a manual."""
     good, chars = plain.of(plain.good, box), plain.of(plain.chars, box)
-    return flow[box.parent] > 0 and good >= MIN_NOTE and plain.of(plain.linked, box) <= 0.1 * chars
+    paragraphs = 1 if plain.of(plain.links, box) == 0 else 2
+    linked = plain.of(plain.linked, box)
+    return flow[box.parent] >= paragraphs and good >= MIN_NOTE and linked <= 0.1 * chars
 
 
 def _flow(walk: Walk, plain: Sums) -> Counter[int]:
