@@ -16,12 +16,11 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from m3w_builder.inputs import plan
-
 from benchmarks.processes import measure
 from m3w_builder import select, wanted
 from m3w_builder.config import Config
 from m3w_builder.extract import extract_unit
+from m3w_builder.inputs import plan
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.write import plan_shards, write_unit
 

@@ -1,9 +1,9 @@
 """Build each file of a folder of crawls on its own and print what came of it, as a Markdown table.
 
-    python -m benchmarks.real_crawls FOLDER [--config FILE] [--peak]
+    python -m benchmarks.real_crawls FOLDER [--config FILE]
 
-One row per file: pages, documents, images, pairs, videos in shards, the five most frequent drops, seconds and peak memory
-of all processes. A file that cannot be an input at all is a row with its one-line error.
+One row per file: pages, documents, images, pairs, videos in shards, the five most frequent drops,
+seconds and peak memory of all processes. A file that is no input is a row with its one-line error.
 """
 
 import argparse

@@ -81,9 +81,6 @@ class ExtractConfig(Section):
     page_seconds: Seconds = Field(
         20.0, description="a page that takes longer is killed and becomes a reject"
     )
-    min_text_nodes: Count = Field(
-        1, description="an interleaved document has at least this many texts"
-    )
 
 
 class FetchConfig(Section):

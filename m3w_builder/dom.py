@@ -5,6 +5,7 @@ lxml parses every page; it silently loses text below deep nesting and on a few d
 """
 
 import codecs
+import logging
 import re
 from collections import Counter
 from email.message import Message
@@ -18,6 +19,9 @@ from m3w_builder.errors import PageError
 from m3w_builder.text import word_set
 
 Element = etree._Element
+
+# A crawl is full of badly encoded pages: a line on stderr for each would drown everything else.
+logging.getLogger("bs4.dammit").setLevel(logging.ERROR)
 
 MAX_ATTRIBUTES = 1_000  # on one tag: lxml is quadratic in them
 MAX_DEPTH = 2_000  # open elements; a real page has 20 to 60

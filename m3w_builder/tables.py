@@ -81,7 +81,9 @@ def read_table(path: Path, schema: str, columns: Sequence[str] | None = None) ->
             found = file.schema_arrow
             if not found.equals(SCHEMAS[schema]):
                 raise ShardError(f"{path}: expected the columns of {schema}, found {found.names}")
-            for batch in file.iter_batches(ROWS_PER_GROUP, columns=list(columns) if columns else None):
+            for batch in file.iter_batches(
+                ROWS_PER_GROUP, columns=list(columns) if columns else None
+            ):
                 yield from batch.to_pylist()
     except pa.ArrowInvalid as error:
         raise ShardError(f"{path}: expected a Parquet file of {schema}: {error}") from error

@@ -10,6 +10,10 @@ def _struct(**fields: pa.DataType) -> pa.StructType:
     return pa.struct(list(fields.items()))
 
 
+def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns])
+
+
 # One node of a document; `type` is text | image | video, fields of other types are null.
 NODE = _struct(
     type=STRING,
@@ -29,95 +33,85 @@ NODE = _struct(
 )
 
 # extract: documents/*.parquet, one row per document in the order of the input.
-DOCUMENTS = pa.schema(
-    [
-        ("id", STRING),
-        ("kind", STRING),
-        ("url", STRING),
-        ("title", STRING),
-        ("language", STRING),
-        ("crawled", STRING),
-        ("record", STRING),
-        ("source", STRING),
-        ("text_sha256", STRING),  # of the normalised text: equal texts are duplicates
-        ("scores", SCORES),
-        ("nodes", pa.list_(NODE)),
-    ]
+DOCUMENTS = _schema(
+    ("id", STRING),
+    ("kind", STRING),
+    ("url", STRING),
+    ("title", STRING),
+    ("language", STRING),
+    ("crawled", STRING),
+    ("record", STRING),
+    ("source", STRING),
+    ("text_sha256", STRING),  # of the normalised text: equal texts are duplicates
+    ("scores", SCORES),
+    ("nodes", pa.list_(NODE)),
 )
 
 # extract: resources/*.parquet, where the crawl archived images and videos.
-RESOURCES = pa.schema(
-    [
-        ("url", STRING),
-        ("file", STRING),
-        ("offset", LONG),
-        ("status", INT),
-        ("content_type", STRING),
-        ("crawled", STRING),
-        ("record", STRING),
-        ("location", STRING),
-    ]
+RESOURCES = _schema(
+    ("url", STRING),
+    ("file", STRING),
+    ("offset", LONG),
+    ("status", INT),
+    ("content_type", STRING),
+    ("crawled", STRING),
+    ("record", STRING),
+    ("location", STRING),
 )
 
 FRAME = _struct(t=INT, offset=LONG, length=LONG, sha256=STRING)
 
 # fetch: media/*.parquet, one row per distinct media URL. Times of live responses are not kept here,
 # so that a rerun writes the same bytes.
-MEDIA = pa.schema(
-    [
-        ("url", STRING),
-        ("kind", STRING),
-        ("status", STRING),
-        ("detail", STRING),
-        ("final_url", STRING),
-        ("origin", STRING),
-        ("fetched", STRING),
-        ("content_type", STRING),
-        ("source_sha256", STRING),
-        ("source_bytes", LONG),
-        ("sha256", STRING),
-        ("format", STRING),
-        ("width", INT),
-        ("height", INT),
-        ("reencoded", BOOL),
-        ("scores", SCORES),
-        ("pack", STRING),
-        ("offset", LONG),
-        ("length", LONG),
-        ("seconds", FLOAT),
-        ("fps", FLOAT),
-        ("codec", STRING),
-        ("audio", BOOL),
-        ("frames", pa.list_(FRAME)),
-    ]
+MEDIA = _schema(
+    ("url", STRING),
+    ("kind", STRING),
+    ("status", STRING),
+    ("detail", STRING),
+    ("final_url", STRING),
+    ("origin", STRING),
+    ("fetched", STRING),
+    ("content_type", STRING),
+    ("source_sha256", STRING),
+    ("source_bytes", LONG),
+    ("sha256", STRING),
+    ("format", STRING),
+    ("width", INT),
+    ("height", INT),
+    ("reencoded", BOOL),
+    ("scores", SCORES),
+    ("pack", STRING),
+    ("offset", LONG),
+    ("length", LONG),
+    ("seconds", FLOAT),
+    ("fps", FLOAT),
+    ("codec", STRING),
+    ("audio", BOOL),
+    ("frames", pa.list_(FRAME)),
 )
 
 # select: selected/*.parquet, references only: which row of which documents file, which of its nodes stay, and
 # the media row of each image and video that stays.
-SELECTED = pa.schema(
-    [
-        ("id", STRING),
-        ("kind", STRING),
-        ("file", STRING),  # inside the extract stage's folder
-        ("row", LONG),  # of that file
-        ("keep", pa.list_(INT)),  # indexes of the nodes that stay, ascending
-        ("media", pa.list_(_struct(node=INT, **{f.name: f.type for f in MEDIA}))),
-        ("bytes", LONG),  # of media and text: what the sample will weigh
-    ]
+SELECTED = _schema(
+    ("id", STRING),
+    ("kind", STRING),
+    ("file", STRING),  # inside the extract stage's folder
+    ("row", LONG),  # of that file
+    ("keep", pa.list_(INT)),  # indexes of the nodes that stay, ascending
+    ("media", pa.list_(_struct(node=INT, **{f.name: f.type for f in MEDIA}))),
+    ("bytes", LONG),  # of media and text: what the sample will weigh
 )
 
 # every stage: rejects/*.parquet.
-REJECTS = pa.schema([(name, STRING) for name in ("id", "url", "stage", "reason", "detail")])
+REJECTS = _schema(*((name, STRING) for name in ("id", "url", "stage", "reason", "detail")))
 
 # write: beside each tar, one row per member, so that a reader can seek.
-MEMBERS = pa.schema(
-    [
-        ("key", STRING),
-        ("part", STRING),  # what follows the key's dot: "json", "000.jpg", ...
-        ("offset", LONG),  # of the member's data in the tar
-        ("length", LONG),
-        ("sha256", STRING),
-    ]
+MEMBERS = _schema(
+    ("key", STRING),
+    ("part", STRING),  # what follows the key's dot: "json", "000.jpg", ...
+    ("offset", LONG),  # of the member's data in the tar
+    ("length", LONG),
+    ("sha256", STRING),
 )
 
 SCHEMAS = {

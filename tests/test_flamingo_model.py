@@ -42,6 +42,7 @@ PHI = torch.tensor([[0, 0, 1, 1, 2, 2], [0, 3, 3, 3, 3, 0]])
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

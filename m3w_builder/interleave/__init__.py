@@ -22,7 +22,7 @@ Element = etree._Element
 
 @dataclass(frozen=True)
 class ParsedPage:
-    """A parsed page; `walk` is its one tree walk, made when first asked for."""
+    """A parsed page and its one tree walk."""
 
     url: str  # canonical
     base: str  # what relative addresses are relative to
@@ -30,13 +30,7 @@ class ParsedPage:
     title: str
     lang: str  # as declared, "" if not
     page: Page
-
-    @cached_property
-    def walk(self) -> Walk:
-        """Items and boxes of the whole page, captions bound."""
-        walk = Walk(self.root, self.base)
-        bind(walk)
-        return walk
+    walk: Walk  # items and boxes of the whole page, captions bound
 
     @cached_property
     def paths(self) -> dom.Paths:
@@ -53,7 +47,10 @@ def read_page(page: Page) -> ParsedPage:
     lang = (
         root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""
     ).strip()
-    return ParsedPage(url, canonical(declared, url) or url, root, _title(root), lang[:35], page)
+    base = canonical(declared, url) or url
+    walk = Walk(root, base)
+    bind(walk)
+    return ParsedPage(url, base, root, _title(root), lang[:35], page, walk)
 
 
 def _title(root: Element) -> str:

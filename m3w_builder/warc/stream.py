@@ -22,12 +22,13 @@ TAIL = 2**13  # bytes looked at behind a record's end; holds the longest ARC hea
 GZIP = b"\x1f\x8b\x08"
 IsalError: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # wrong in its stubs
 
-# Quantifiers are bounded or possessive: a hostile file must not make a search quadratic. Each pattern that is searched
-# for begins with a fixed byte or a set, which is what makes the search itself fast.
-_WARC = rb"[Ww][Aa][Rr][Cc]/\d{1,3}\.\d{1,3}[ \t\r]{0,8}\n[A-Za-z][\w-]{0,64}[ \t]{0,8}:"
+# Quantifiers are bounded or possessive: a hostile file must not make a search quadratic. What is searched for begins
+# with fixed bytes, which makes the search fast; lower-case "warc/" is understood only where a record is expected.
+_VERSION = rb"/\d{1,3}\.\d{1,3}[ \t\r]{0,8}\n[A-Za-z][\w-]{0,64}[ \t]{0,8}:"
 _ARC = rb"[a-z][a-z0-9+.-]{1,12}:\S{1,4000}+ \S{1,45}+ \d{12,18} [^\n]{0,200} -?\w{1,12}\r?\n"
-START = re.compile(_WARC + b"|" + _ARC)  # a record, at this very place
-_RECORDS = (re.compile(b"(" + _WARC + b")"), re.compile(rb"\n(" + _ARC + b")"))
+START = re.compile(b"(?i:warc)" + _VERSION + b"|" + _ARC)  # a record, at this very place
+_WARC_RECORD = re.compile(b"WARC" + _VERSION)
+_ARC_RECORD = re.compile(rb"\n(" + _ARC + b")")
 _MEMBERS = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")
 _NEWLINES = re.compile(rb"[\r\n]*")
 
@@ -307,7 +308,7 @@ def find_start(file: File, offset: int, stop: int) -> int:
     while offset < stop:
         before = 1 if offset else 0  # the newline before an ARC header
         block = file.view(offset - before, FEED)
-        record = _first_record(block, 0)
+        record = _first_record(block, before)
         for match in _MEMBERS.finditer(block, before, record if record >= 0 else len(block)):
             if is_member(file, offset - before + match.start()):
                 record = match.start()
@@ -322,8 +323,10 @@ def find_start(file: File, offset: int, stop: int) -> int:
 
 def _first_record(data: bytes | memoryview, start: int) -> int:
     """Returns where the first record header in `data` is, -1 if there is none."""
-    found = [match.start(1) for p in _RECORDS if (match := p.search(data, start))]
-    return min(found, default=-1)
+    warc = _WARC_RECORD.search(data, start)
+    end = warc.start() if warc else len(data)
+    arc = _ARC_RECORD.search(data, max(0, start - 1), end)
+    return arc.start(1) if arc else end if warc else -1
 
 
 def starts_record(file: File, offset: int) -> bool:
