@@ -41,9 +41,9 @@ def row(source: Path, folder: Path, options: list[str]) -> str:
         steps["pages", "HTML pages read"],
         steps["documents", "extracted"],
         steps["documents", "in shards"],
-        steps["images", "places in documents in shards"],
-        steps["image_text", "in shards"],
-        steps["video_text", "in shards"],
+        steps["images in documents", "places in shards"],
+        steps["image_text pairs", "in shards"],
+        steps["video_text pairs", "in shards"],
     ]
     return f"| {source.name} | {' | '.join(map(str, counts))} | {frequent} | {seen} |"
 

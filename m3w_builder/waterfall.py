@@ -10,66 +10,80 @@ Counts = Mapping[str, int]
 
 
 def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
-    """Returns {"sections": [{"section", "steps": [{"name", "count"}], "drops": [{"stage", "reason", "count"}]}]}."""
-    stages = {"extract": extract, "fetch": fetch, "select": select}
-    placed, shown = extract.get("images.referenced", 0), select.get("interleaved.images", 0)
-    dropped = sum(n for key, n in select.items() if key.startswith("rejects.images."))
+    """Returns {"sections": [{"section", "steps": [{"name", "count"}], "drops": [...]}]}.
 
-    def section(name: str, *steps: tuple[str, int]) -> dict[str, Any]:
-        return {
-            "section": name,
-            "steps": [{"name": label, "count": count} for label, count in steps],
-            "drops": _drops(name, stages),
-        }
-
+    A drop is {"stage", "reason", "count"}. In each section the first step is what came in, the last
+    what stayed.
+    """
     return {
         "sections": [
-            section(
+            _section(
                 "pages",
-                ("records without a page", extract.get("failed_records", 0)),
+                _drops(extract, "pages", "extract"),
+                ("records that give no page", extract.get("failed_records", 0)),
                 ("HTML pages read", extract.get("pages", 0)),
                 ("pages with content", extract.get("interleaved", 0)),
             ),
-            section(
+            _section(
                 "documents",
+                _drops(select, "documents", "select"),
                 ("extracted", extract.get("interleaved", 0)),
                 ("in shards", select.get("interleaved", 0)),
             ),
-            section(
-                "images",
-                ("distinct URLs", fetch.get("images.urls", 0)),
-                ("taken from the crawl", fetch.get("images.archive", 0)),
-                ("fetched over HTTP", fetch.get("images.http", 0)),
-                ("places in extracted documents", placed),
-                ("places in documents that were dropped", placed - shown - dropped),
-                ("places in documents in shards", shown),
-            ),
-            section(
-                "image_text",
-                ("pairs found", extract.get("image_text", 0)),
-                ("in shards", select.get("image_text", 0)),
-            ),
-            section(
-                "videos",
-                ("distinct URLs", fetch.get("videos.urls", 0)),
-                ("taken from the crawl", fetch.get("videos.archive", 0)),
-                ("fetched over HTTP", fetch.get("videos.http", 0)),
-                ("frames sampled at 1 per second", fetch.get("frames", 0)),
-            ),
-            section(
-                "video_text",
-                ("pairs found", extract.get("video_text", 0)),
-                ("in shards", select.get("video_text", 0)),
-            ),
+            _places("images", extract, select),
+            _places("videos", extract, select),
+            _pairs("image_text", extract, select),
+            _pairs("video_text", extract, select),
+            _files("images", "image files", fetch),
+            _files("videos", "video files", fetch),
         ]
     }
 
 
-def _drops(section: str, stages: Mapping[str, Counts]) -> list[dict[str, Any]]:
+def _places(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
+    """Images (or videos) by their places in interleaved documents."""
+    drops = _drops(select, kind, "select")
+    placed, kept = extract.get(f"{kind}.referenced", 0), select.get(f"interleaved.{kind}", 0)
+    with_documents = placed - kept - sum(drop["count"] for drop in drops)
+    return _section(
+        f"{kind} in documents",
+        drops,
+        ("places in extracted documents", placed),
+        ("gone with a dropped document", with_documents),
+        ("places in shards", kept),
+    )
+
+
+def _pairs(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
+    return _section(
+        f"{kind} pairs",
+        _drops(select, kind, "select"),
+        ("found", extract.get(kind, 0)),
+        ("in shards", select.get(kind, 0)),
+    )
+
+
+def _files(kind: str, title: str, fetch: Counts) -> dict[str, Any]:
+    """Distinct media URLs, of documents and pairs together."""
+    return _section(
+        title,
+        _drops(fetch, kind, "fetch"),
+        ("distinct URLs", fetch.get(f"{kind}.urls", 0)),
+        ("taken from the crawl", fetch.get(f"{kind}.archive", 0)),
+        ("fetched over HTTP", fetch.get(f"{kind}.http", 0)),
+    )
+
+
+def _section(title: str, drops: list[dict[str, Any]], *steps: tuple[str, int]) -> dict[str, Any]:
+    named = [{"name": label, "count": count} for label, count in steps]
+    return {"section": title, "steps": named, "drops": drops}
+
+
+def _drops(counts: Counts, section: str, stage: str) -> list[dict[str, Any]]:
+    """Returns the drops of one stage in one section, the most frequent first."""
     prefix = f"rejects.{section}."
     return [
         {"stage": stage, "reason": key.removeprefix(prefix), "count": count}
-        for stage, counts in stages.items()
         for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         if key.startswith(prefix)
     ]

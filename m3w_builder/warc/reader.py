@@ -107,10 +107,27 @@ class _Reader:
 
     def items(self, start: int, end: int) -> Iterator[Item]:
         """Yields what starts before `end`, beginning at or somewhat before `start`."""
+        if (start > 0 or end < self._file.size) and not self._splits():
+            if start > 0:
+                return
+            end = self._file.size
         self._start, self._end = start, end
         at = find_start(self._file, start - LOOK_BACK, end) if start > LOOK_BACK else 0
         while at < min(end, self._file.size):
             at = yield from self.step(at)
+
+    def _splits(self) -> bool:
+        """Tells whether a gzip member holds one record; else all records belong to the range that has byte 0.
+
+        A member that goes on behind its first record is the whole file, or a block of it that ends anywhere: where a
+        record seems to start in it may be the middle of incompressible data, which gzip stores as it is.
+        """
+        if bytes(self._file.view(0, 3)) != GZIP:
+            return True
+        member = Member(self._file, 0)
+        if member.at_start():
+            self._read(member, 0)
+        return not member.at_start() and not member.held
 
     def step(self, at: int) -> Generator[Item, None, int]:
         """Yields what one gzip member or plain record holds; returns where to go on."""

@@ -270,10 +270,25 @@ class Member(Stream):
             return b""
         return salvage(bytes(self._file.view(self._offset, FEED)), 31, PIECE)
 
-    def may_end(self, size: int) -> bool:
+    def _owe(self, size: int) -> bool:
+        """Says that the record needs `size` more bytes; tells whether a member that had ended goes on with them."""
         self._owed = self.position + size
-        if self._inflated < self._owed and self.ended and not self.damage and not self.cut:
-            self.ended = not self._join()
+        if self._inflated >= self._owed or not self.ended or self.damage or self.cut:
+            return False
+        self.ended = not self._join()
+        return not self.ended
+
+    def at_start(self) -> bool:
+        return super().at_start() or (
+            0 < self.held < TAIL and self._owe(TAIL) and super().at_start()
+        )
+
+    def find(self, pattern: re.Pattern[bytes], limit: int) -> int:
+        found = super().find(pattern, limit)
+        return super().find(pattern, limit) if found < 0 and self._owe(limit) else found
+
+    def may_end(self, size: int) -> bool:
+        self._owe(size)
         # A long record is believed until its end was seen: looking so far ahead would mean to hold it.
         if size > BLOCK and self.fill(BLOCK + 1) > BLOCK:
             return True
