@@ -42,8 +42,8 @@ def row(source: Path, folder: Path, options: list[str]) -> str:
         steps["documents", "extracted"],
         steps["documents", "in shards"],
         steps["images in documents", "places in shards"],
-        steps["image_text pairs", "in shards"],
-        steps["video_text pairs", "in shards"],
+        steps["image-text pairs", "in shards"],
+        steps["video-text pairs", "in shards"],
     ]
     return f"| {source.name} | {' | '.join(map(str, counts))} | {frequent} | {seen} |"
 

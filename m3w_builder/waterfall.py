@@ -56,7 +56,7 @@ def _places(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
 
 def _pairs(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
     return _section(
-        f"{kind} pairs",
+        kind.replace("_", "-") + " pairs",
         _drops(select, kind, "select"),
         ("found", extract.get(kind, 0)),
         ("in shards", select.get(kind, 0)),

@@ -84,7 +84,7 @@ def test_waterfall_adds_up(built):
     drops = {s["section"]: sum(x["count"] for x in s["drops"]) for s in sections}
     failed, pages, with_content = flow["pages"]
     assert failed + pages == with_content + drops["pages"]
-    for name in ("documents", "image_text pairs", "video_text pairs"):
+    for name in ("documents", "image-text pairs", "video-text pairs"):
         found, kept = flow[name]
         assert found == kept + drops[name]
     for name in ("image files", "video files"):

@@ -76,6 +76,8 @@ CONTAINERS = {
     "member per record": b"".join(member(record(n)) for n in range(4)),
     "one member": member(b"".join(record(n) for n in range(4))),
     "two members of two": member(record(0) + record(1)) + member(record(2) + record(3)),
+    "one member, stored": gzip.compress(b"".join(record(n) for n in range(4)), 0),
+    "members, stored": b"".join(gzip.compress(record(n), 0) for n in range(4)),
     "mixed": record(0) + member(record(1)) + record(2) + member(record(3)),
     "blocks, not records": b"".join(
         member(b"".join(record(n) for n in range(4))[at : at + 70]) for at in range(0, 6000, 70)

@@ -1,9 +1,9 @@
 """Read WARC and ARC files by byte range: every record exactly once, damaged ones named, memory bounded.
 
 A range owns the records that *start* in it. In a gzip file whose members are not single records (one member around all,
-or blocks), the range that has byte 0 owns everything. An offset names a record: where it starts in the file, plus, for a record that is not the first of its gzip member,
-its number in the member shifted left by `reader.INDEX_SHIFT` (a file that is one gzip member has all of its records at
-byte 0). Damage never raises: it yields a `Reject` and reading goes on at the next record that can be found.
+or blocks), the range that has byte 0 owns everything. An offset names a record: where it starts in the file, plus, for
+a record that is not the first of its gzip member, its number in the member shifted left by `reader.INDEX_SHIFT`.
+Damage never raises: it yields a `Reject`, and reading goes on at the next record that can be found.
 
 Reasons of rejects:
   not_a_record        bytes between records that are no record
