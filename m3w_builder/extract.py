@@ -143,9 +143,7 @@ def _contents(document: Document) -> Iterator[str]:
 def _items(unit: Unit, config: Config) -> Iterable[Page | Resource | Reject]:
     if unit.kind == "urls":
         return _live_pages(unit, config)
-    return read_pages(
-        unit, max_body=max(config.extract.max_page_bytes, config.fetch.max_video_bytes)
-    )
+    return read_pages(unit, max_body=config.extract.max_page_bytes)
 
 
 def _live_pages(unit: Unit, config: Config) -> Iterator[Page | Reject]:
