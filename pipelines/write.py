@@ -16,7 +16,7 @@ import apache_beam as beam
 from m3w_builder import __version__
 from m3w_builder.config import Config, digest, load
 from m3w_builder.errors import OutputError
-from m3w_builder.files import write_text
+from m3w_builder.files import sweep, write_text
 from m3w_builder.shards import MANIFEST, finish
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
@@ -84,6 +84,7 @@ def run(
     if stage.finished and there and (output / MANIFEST).exists():
         return stage
     run_pipeline(lambda p: build(p, plans, select, stage, output), beam_args)
+    sweep(output)
     stage.finish()
     _describe(select, stage, config, output, plans)
     return stage
