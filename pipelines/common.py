@@ -1,6 +1,7 @@
 """What every main shares: its arguments, the runner, one pipeline run per stage."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -38,9 +39,16 @@ def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     return PipelineOptions(list(beam_args))
 
 
-def run_pipeline(build: Callable[[beam.Pipeline], object], beam_args: Sequence[str]) -> None:
-    """Runs the pipeline that `build` makes, on the runner that the Beam options name (local by default)."""
-    options = beam_options(beam_args)
+def run_pipeline(
+    build: Callable[[beam.Pipeline], object], beam_args: Sequence[str], *, useful: int
+) -> None:
+    """Runs the pipeline that `build` makes, on the runner that the Beam options name (local by default).
+
+    `useful` is how many local workers have enough to do: each takes more than a second to start. More
+    than the cores are never started, and --workers among the options overrides it.
+    """
+    workers = max(1, min(useful, os.cpu_count() or 1))
+    options = beam_options([f"--workers={workers}", *beam_args])
     # Mypy checks our types; Beam's inference takes a union for its first member and refuses the rest.
     options.view_as(TypeOptions).pipeline_type_check = False
     try:

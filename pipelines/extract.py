@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
-from m3w_builder.inputs import Unit, plan
 
 from m3w_builder.config import Config, digest, load
 from m3w_builder.extract import extract_unit, fingerprint
+from m3w_builder.inputs import Unit, plan
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from pipelines.common import parser, run_pipeline
 
@@ -46,7 +46,7 @@ def open_extract(inputs: Sequence[str], work: Path, config: Config) -> tuple[Sta
 def run(stage: Stage, units: Sequence[Unit], config: Config, beam_args: Sequence[str]) -> Stage:
     """Runs the stage unless it is finished."""
     if not stage.finished:
-        run_pipeline(lambda p: build(p, units, stage, config), beam_args)
+        run_pipeline(lambda p: build(p, units, stage, config), beam_args, useful=len(units))
         stage.finish()
     return stage
 

@@ -27,6 +27,8 @@ from m3w_builder.wanted import (
 )
 from pipelines.common import parser, read_files, run_pipeline
 
+MEDIA_PER_WORKER = 1000  # about two seconds of work
+
 
 def build(
     pipeline: beam.Pipeline, extract: Stage, stage: Stage, config: Config
@@ -81,7 +83,10 @@ def open_fetch(extract: Stage, work: Path, config: Config) -> Stage:
 def run(extract: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
     """Runs the stage unless it is finished."""
     if not stage.finished:
-        run_pipeline(lambda p: build(p, extract, stage, config), beam_args)
+        counts = extract.counts()
+        wanted = sum(counts[key] for key in ("images.referenced", "image_text", "video_text"))
+        useful = -(-wanted // MEDIA_PER_WORKER)
+        run_pipeline(lambda p: build(p, extract, stage, config), beam_args, useful=useful)
         stage.finish()
     return stage
 

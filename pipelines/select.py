@@ -31,7 +31,10 @@ from m3w_builder.select import (
 )
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
+from m3w_builder.types import KINDS
 from pipelines.common import parser, read_files, run_pipeline
+
+DOCUMENTS_PER_WORKER = 5000  # about two seconds of work
 
 
 def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -> beam.PCollection:
@@ -131,7 +134,9 @@ def open_select(fetch: Stage, work: Path, config: Config) -> Stage:
 def run(fetch: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
     """Runs the stage unless it is finished."""
     if not stage.finished:
-        run_pipeline(lambda p: build(p, fetch, stage, config), beam_args)
+        counts = fetch.parent("extract").counts()
+        useful = -(-sum(counts[kind] for kind in KINDS) // DOCUMENTS_PER_WORKER)
+        run_pipeline(lambda p: build(p, fetch, stage, config), beam_args, useful=useful)
         stage.finish()
     return stage
 

@@ -18,8 +18,9 @@ from m3w_builder.config import Config, digest, load
 from m3w_builder.errors import OutputError
 from m3w_builder.files import sweep, write_text
 from m3w_builder.shards import MANIFEST, finish
-from m3w_builder.stages import Stage, open_stage, run_unit
+from m3w_builder.stages import Counts, Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
+from m3w_builder.types import KINDS
 from m3w_builder.waterfall import waterfall
 from m3w_builder.write import (
     ShardPlan,
@@ -31,6 +32,7 @@ from m3w_builder.write import (
 )
 from pipelines.common import parser, run_pipeline
 
+BYTES_PER_WORKER = 128 * 2**20  # about two seconds of work
 OWNER = ".m3w-build"  # names the write stage whose shards an output folder holds
 
 
@@ -83,11 +85,20 @@ def run(
     there = all(is_written(plan, stage.folder, output) for plan in plans)
     if stage.finished and there and (output / MANIFEST).exists():
         return stage
-    run_pipeline(lambda p: build(p, plans, select, stage, output), beam_args)
+    run_pipeline(
+        lambda p: build(p, plans, select, stage, output),
+        beam_args,
+        useful=_useful(plans, select.counts()),
+    )
     sweep(output)
     stage.finish()
     _describe(select, stage, config, output, plans)
     return stage
+
+
+def _useful(plans: Sequence[ShardPlan], selected: Counts) -> int:
+    size = sum(selected[f"{kind}.bytes"] for kind in KINDS)
+    return min(len(plans), -(-size // BYTES_PER_WORKER))
 
 
 def _describe(
