@@ -83,6 +83,9 @@ class Sandbox:
             self._pipe.close()
             self._child = None
 
+    def __del__(self) -> None:
+        self.close()
+
 
 _local = threading.local()
 

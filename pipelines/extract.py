@@ -14,6 +14,7 @@ import apache_beam as beam
 from m3w_builder.config import Config, digest, load
 from m3w_builder.extract import extract_unit, fingerprint
 from m3w_builder.inputs import Unit, plan
+from m3w_builder.sandbox import sandbox
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from pipelines.common import parser, run_pipeline
 
@@ -47,6 +48,7 @@ def run(stage: Stage, units: Sequence[Unit], config: Config, beam_args: Sequence
     """Runs the stage unless it is finished."""
     if not stage.finished:
         run_pipeline(lambda p: build(p, units, stage, config), beam_args, useful=len(units))
+        sandbox().close()  # of a run inside this process
         stage.finish()
     return stage
 

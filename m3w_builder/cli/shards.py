@@ -30,7 +30,12 @@ def register(app: typer.Typer) -> None:
 
 
 def ls(paths: Paths, as_json: Json = False) -> None:
-    """List shards with their counts (or the tables of an unfinished build)."""
+    """List shards with their counts (or the tables of an unfinished build).
+
+    Example: m3w ls out/
+
+    Example: m3w ls out/work/extract-0123456789abcdef
+    """
     from m3w_builder import render, shards
 
     loose = [path for path in paths if path.is_dir() and not (path / shards.MANIFEST).exists()]
@@ -76,7 +81,12 @@ def show(
     as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Write the sample as a web page.")] = None,
 ) -> None:
-    """Show one sample as it reads, with its pictures."""
+    """Show one sample as it reads, with its pictures.
+
+    Example: m3w show out/interleaved-000000.tar --index 3
+
+    Example: m3w show out/ 636a1feab4b05fd711c5 --json
+    """
     from m3w_builder import render, shards
 
     data = shards.open_dataset(path)
@@ -95,7 +105,10 @@ def show(
 
 
 def stats(paths: Paths, as_json: Json = False) -> None:
-    """Show counts, distributions and the yield waterfall."""
+    """Show counts, distributions and the yield waterfall.
+
+    Example: m3w stats out/ --json
+    """
     from m3w_builder import render, shards
     from m3w_builder.shards.stats import Stats
 
@@ -117,7 +130,10 @@ def check(
     as_json: Json = False,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.", min=0)] = 0,
 ) -> None:
-    """Verify hashes, sizes, schemas and every image; exit code 1 when something is wrong."""
+    """Verify hashes, sizes, schemas and every image; exit code 1 when something is wrong.
+
+    Example: m3w check out/
+    """
     from dataclasses import asdict
 
     from m3w_builder import check as checking
@@ -142,7 +158,10 @@ def report(
         Path | None, typer.Option(help="Where to write it.", show_default="OUT/report.html")
     ] = None,
 ) -> None:
-    """Write report.html: waterfall, samples, galleries, rejects, histograms on one page."""
+    """Write report.html: waterfall, samples, galleries, rejects, histograms on one page.
+
+    Example: m3w report out/
+    """
     from rich.console import Console
 
     from m3w_builder.report import write_report
