@@ -17,8 +17,6 @@ VENV ?= .venv
 TORCH ?= 2.13.0
 TRAIN ?= 1
 OUT ?= demo-out
-MANIFEST ?=
-PREDICTIONS ?= $(OUT)/predictions.jsonl
 
 BIN := $(VENV)/bin
 PIP := "$(BIN)/python" -m pip install -qq --disable-pip-version-check
@@ -65,10 +63,8 @@ format: $(DEV) ## format the code and fix what can be fixed
 	@"$(BIN)/ruff" format .
 
 .PHONY: bench
-bench: $(DEV) ## measure the extraction of the pages in MANIFEST=pages.jsonl (see docs/benchmarks.md)
-	@test -f "$(MANIFEST)" || { echo "expected MANIFEST=FILE with a line of JSON for each page:" \
-	  "id, html, url; found '$(MANIFEST)'" >&2; exit 1; }
-	@"$(BIN)/python" benchmarks/extraction.py "$(MANIFEST)" "$(PREDICTIONS)" --against lxml
+bench: $(DEV) ## measure a whole build: time, memory, Beam's share (more in docs/benchmarks.md)
+	@"$(BIN)/python" -m benchmarks.local_run
 
 .PHONY: clean
 clean: ## remove what make has made, .venv included

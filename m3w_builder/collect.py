@@ -56,6 +56,7 @@ REASONS = {
     "bad_header": "the archived headers cannot be read",
     "bad_length": "the archived record has a wrong length",
     "bad_http": "the archived response is not HTTP",
+    "too_many_records": "one gzip member of the archive has too many records",
     # pictures
     "not_an_image": "no image format that we know",
     "image_unsupported": "an image format that we refuse; the detail names it",

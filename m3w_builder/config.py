@@ -66,6 +66,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -90,7 +91,9 @@ class FetchConfig(Section):
     allow_private: bool = Field(
         False, description="true: fetch from private and loopback addresses too"
     )
-    user_agent: str = Field("m3w-builder/0.1", min_length=1, description="sent with every request")
+    user_agent: str = Field(
+        "m3w-builder/0.1", pattern="^[ -~]+$", description="sent with every request"
+    )
     connect_seconds: Seconds = Field(5.0, description="time to connect")
     read_seconds: Seconds = Field(10.0, description="time between two reads")
     total_seconds: Seconds = Field(60.0, description="time for one download, redirects included")
@@ -115,7 +118,7 @@ class FetchConfig(Section):
 class SelectConfig(Section):
     """Which documents and media stay. A value that switches a rule off stands in its comment."""
 
-    languages: tuple[str, ...] = Field(
+    languages: tuple[Language, ...] = Field(
         ("en",),
         description="ISO 639-1 codes that interleaved documents may have (Flamingo: English); [] = all",
     )
@@ -208,6 +211,15 @@ class Config(Section):
     fetch: FetchConfig = FetchConfig()
     select: SelectConfig = SelectConfig()
     write: WriteConfig = WriteConfig()
+
+    @model_validator(mode="after")
+    def _frames_can_be_had(self) -> "Config":
+        asked, stored = self.select.min_video_frames, self.fetch.max_frames
+        if asked > stored:
+            raise ValueError(
+                f"select.min_video_frames = {asked} is above fetch.max_frames = {stored}"
+            )
+        return self
 
 
 def load(path: Path | None) -> Config:

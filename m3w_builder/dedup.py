@@ -45,11 +45,6 @@ def text_key(texts: Iterable[Text]) -> str:
     return _sha256(text) if text else ""
 
 
-def pair_key(image_sha256: str, text: str) -> str:
-    """Returns the key under which the same image with the same normalised text is one pair."""
-    return _sha256(f"{image_sha256}\0{normalise(text)}")
-
-
 def normalise(text: str) -> str:
     """Returns a text for comparison: NFKC, case-folded, every run of whitespace one space."""
     # Folding undoes normal forms and the reverse: Unicode's compatibility caseless match (D146).
@@ -71,7 +66,7 @@ class PageCopy(NamedTuple):
 
     def rank(self) -> tuple[int, str, str, str]:
         """Returns the place in the order of survival: newest, then record, id, source."""
-        return -_moment(self.crawled), self.record, self.id, self.source
+        return -moment(self.crawled), self.record, self.id, self.source
 
 
 class TextCopy(NamedTuple):
@@ -84,17 +79,7 @@ class TextCopy(NamedTuple):
 
     def rank(self) -> tuple[int, int, int, str]:
         """Returns the place in the order of survival: most images, most text, newest, id."""
-        return -self.images, -self.characters, -_moment(self.crawled), self.id
-
-
-def newest(copies: Iterable[PageCopy]) -> PageCopy:
-    """Returns the copy of a page that survives: the newest, then smallest record, id, source."""
-    return min(copies, key=PageCopy.rank)
-
-
-def richest(copies: Iterable[TextCopy]) -> TextCopy:
-    """Returns the copy of a text that survives: most images, most text, newest, smallest id."""
-    return min(copies, key=TextCopy.rank)
+        return -self.images, -self.characters, -moment(self.crawled), self.id
 
 
 def repeated(shas: Sequence[str]) -> set[int]:
@@ -109,7 +94,7 @@ def repeated(shas: Sequence[str]) -> set[int]:
 _DIGITS = 20  # year to microsecond
 
 
-def _moment(crawled: str) -> int:
+def moment(crawled: str) -> int:
     """Returns an ISO 8601 time as an ordered number, 0 for ""; WARC-Date may have fractions."""
     digits = re.sub(r"[^0-9]", "", crawled)[:_DIGITS]
     return int(digits.ljust(_DIGITS, "0"))

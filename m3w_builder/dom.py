@@ -7,12 +7,14 @@ lxml parses every page; it silently loses text below deep nesting and on a few d
 import codecs
 import logging
 import re
+import warnings
 from collections import Counter
 from email.message import Message
 
 import html5lib
 import webencodings
 from bs4.dammit import EncodingDetector, UnicodeDammit
+from html5lib.constants import DataLossWarning
 from lxml import etree
 
 from m3w_builder.errors import PageError
@@ -22,9 +24,11 @@ Element = etree._Element
 
 # A crawl is full of badly encoded pages: a line on stderr for each would drown everything else.
 logging.getLogger("bs4.dammit").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", category=DataLossWarning)
 
 MAX_ATTRIBUTES = 1_000  # on one tag: lxml is quadratic in them
 MAX_DEPTH = 2_000  # open elements; a real page has 20 to 60
+MAX_PATHS = 2**24  # characters of all DOM paths of a page; a real one has up to a million
 MAX_REPARSE = 2 * 2**20  # characters: html5lib reads 5 MB/s
 MIN_TAGS_KEPT = 0.5  # a tree with fewer of the page's tags or of its words is suspect
 
@@ -268,7 +272,12 @@ def _depth(text: str) -> int:
 
 
 def _html5(text: str) -> Element:
-    root: Element = html5lib.parse(text, treebuilder="lxml", namespaceHTMLElements=False).getroot()
+    text = _CONTROLS.sub("", text)  # lxml's own parser takes them, its tree builder does not
+    try:
+        tree = html5lib.parse(text, treebuilder="lxml", namespaceHTMLElements=False)
+    except ValueError as error:  # a control character as a reference, "&#1;"
+        raise PageError("page_damaged", str(error)[:200]) from error
+    root: Element = tree.getroot()
     etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, with_tail=False)
     return root
 
@@ -278,6 +287,7 @@ class Paths:
 
     def __init__(self) -> None:
         self._known: dict[Element, str] = {}
+        self._spent = 0
 
     def of(self, element: Element) -> str:
         """Returns the path; steps of all siblings are numbered at once."""
@@ -293,7 +303,15 @@ class Paths:
             child = missing.pop()
             if child not in self._known:
                 self._number(child.getparent())
-        return self._known[element]
+        path = self._known[element]
+        self._spend(path)
+        return path
+
+    def _spend(self, path: str) -> None:
+        """Bounds what a page that is both deep and full would take: every node carries its path."""
+        self._spent += len(path)
+        if self._spent > MAX_PATHS:
+            raise PageError("nesting_too_deep", f"DOM paths of more than {MAX_PATHS} characters")
 
     def _number(self, parent: Element | None) -> None:
         assert parent is not None
@@ -302,4 +320,5 @@ class Paths:
         for child in children:
             seen[child.tag] += 1
             step = f"{child.tag}[{seen[child.tag]}]" if total[child.tag] > 1 else child.tag
-            self._known[child] = f"{self._known[parent]}/{step}"
+            self._known[child] = path = f"{self._known[parent]}/{step}"
+            self._spend(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from m3w_builder.config import Config, digest
 from m3w_builder.dedup import text_key
-from m3w_builder.errors import MediaError, PageError
+from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Session, download
 from m3w_builder.inputs import Unit, read_pages, read_urls
 from m3w_builder.interleave import interleave, read_page
@@ -37,9 +37,9 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
                 "page_too_large", f"{len(page.html)} > {config.extract.max_page_bytes} bytes"
             )
         parsed = read_page(page)
+        pairs = [*image_pairs(parsed), *video_pairs(parsed)]
     except PageError as error:
         return [], [_reject(page, error.reason, error.detail)]
-    pairs = [*image_pairs(parsed), *video_pairs(parsed)]
     try:
         document = interleave(parsed)
     except PageError as error:
@@ -83,14 +83,23 @@ def extract_unit(unit: Unit, folder: Path, config: Config) -> Counts:
                 folder,
                 config,
                 skip,
-                seconds=config.extract.page_seconds,
+                seconds=_patience(unit, config),
             )
         except ItemDied as death:
-            if len(skip) == MAX_DEATHS or death.label in skip or not death.label:
+            if len(skip) == MAX_DEATHS:
+                raise InputError(
+                    f"{unit.path}: more than {MAX_DEATHS} pages hang or crash: {death}"
+                ) from death
+            if death.label in skip or not death.label:
                 raise
             skip[death.label] = (death.reason, death.detail)
         else:
             return counts
+
+
+def _patience(unit: Unit, config: Config) -> float:
+    """Returns the seconds that one page may take: one of a URL list comes over the network first."""
+    return config.extract.page_seconds + (config.fetch.total_seconds if unit.kind == "urls" else 0)
 
 
 def write_unit(
@@ -104,12 +113,12 @@ def write_unit(
         TableWriter(folder / "resources" / name, "resources") as resources,
         TableWriter(folder / "rejects" / name, "rejects") as rejects,
     ):
-        for item in _items(unit, config):
+        for item in _items(unit, config, beat, skip):
+            beat(item.source if isinstance(item, Page) else item.url)
             if isinstance(item, Resource):
                 counts["resources"] += 1
                 resources.write(flat_row(item))
                 continue
-            beat(item.source if isinstance(item, Page) else item.url)
             found, dropped = _documents(item, config, skip)
             for document in found:
                 counts.update(_contents(document))
@@ -140,19 +149,27 @@ def _contents(document: Document) -> Iterator[str]:
             yield from (f"{kind}.referenced" for _ in nodes)
 
 
-def _items(unit: Unit, config: Config) -> Iterable[Page | Resource | Reject]:
+def _items(
+    unit: Unit, config: Config, beat: Beat, skip: Mapping[str, tuple[str, str]]
+) -> Iterable[Page | Resource | Reject]:
     if unit.kind == "urls":
-        return _live_pages(unit, config)
+        return _live_pages(unit, config, beat, skip)
     return read_pages(unit, max_body=config.extract.max_page_bytes)
 
 
-def _live_pages(unit: Unit, config: Config) -> Iterator[Page | Reject]:
-    """Yields the pages of a URL list, over the network."""
+def _live_pages(
+    unit: Unit, config: Config, beat: Beat, skip: Mapping[str, tuple[str, str]]
+) -> Iterator[Page | Reject]:
+    """Yields the pages of a URL list, over the network; a look-up that hangs is at fault, too."""
     with Session(config.fetch) as session:
         for line in read_urls(unit):
             url = canonical(line)
             if not url:
                 yield Reject(item_id(line), line, "extract", "bad_url", "expected an http(s) URL")
+                continue
+            beat(url)
+            if url in skip:
+                yield Reject(item_id(url), url, "extract", *skip[url])
                 continue
             try:
                 response = download(

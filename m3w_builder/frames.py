@@ -18,6 +18,7 @@ import math
 import re
 import resource
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ MIN_PROMISED_SHARE = 0.5  # of the frames that the declared duration promises
 MAX_PIXELS = 64 * 10**6  # of a decoded frame
 MAX_MEMORY = 2 * 2**30  # bytes of address space of ffmpeg; 8K video takes about one
 MAX_OUTPUT = 16 * 2**20  # bytes of one file that ffmpeg writes: a frame, or its log
+ROOM = 2**20  # bytes; a disk that has no room for them is full
 PRINTED = 0.01  # seconds: how exactly ffmpeg prints a duration
 SLACK = 0.1  # seconds that the sound may be longer than the pictures
 JPEG_SCALE = 3  # ffmpeg's -q:v: 2 is best, 31 worst
@@ -143,7 +145,8 @@ def _command(path: Path, demuxer: str, config: FetchConfig, folder: Path) -> lis
 def _run(command: list[str], folder: Path, seconds: float) -> str:
     """Runs ffmpeg and returns its log; raises MediaError video_timeout.
 
-    Its exit status is not asked: it is 0 for half a file, and not 0 for a few broken frames.
+    Its exit status does not say whether a video is good: it is 0 for half a file, and not 0 for a
+    few broken frames. On a full disk it is not 0 either, and that is no fault of the video.
     """
     log = folder / "log"
     with log.open("wb") as stderr:
@@ -152,7 +155,8 @@ def _run(command: list[str], folder: Path, seconds: float) -> str:
         )
         try:
             _limit(process.pid)
-            process.wait(seconds)
+            if process.wait(seconds):
+                _expect_room(folder)
         except subprocess.TimeoutExpired as error:
             raise MediaError("video_timeout", f"not decoded within {seconds:g} s") from error
         finally:
@@ -160,6 +164,12 @@ def _run(command: list[str], folder: Path, seconds: float) -> str:
             process.wait()
     with log.open(errors="replace") as text:
         return text.read(MAX_OUTPUT)
+
+
+def _expect_room(folder: Path) -> None:
+    """Raises the OSError that ffmpeg may have met when it wrote a frame."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(ROOM))
 
 
 def _limit(pid: int) -> None:

@@ -86,9 +86,9 @@ def _described(url: str, descriptor: str) -> Candidate:
     width, density = 0, 1.0
     for part in descriptor.split():
         number = part[:-1]
-        if part[-1] == "w" and number.isdigit():
+        if part[-1] == "w" and re.fullmatch(r"[0-9]{1,5}", number):
             width = int(number)
-        elif part[-1] == "x" and re.fullmatch(r"\d{1,3}(?:\.\d{1,4})?", number):
+        elif part[-1] == "x" and re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,4})?", number):
             density = float(number)
     return Candidate(url, width, density, rank=1)
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from PIL import Image, ImageFile, ImageOps, ImageStat
+from PIL import Image, ImageFile, ImageStat
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -48,6 +48,16 @@ MIN_GREY_SIDE = (
 LOSSY_QUALITY = 95  # of pictures that are re-encoded from a lossy format
 MAX_LOSSY_SIDE = 16383  # pixels: what WebP can hold (JPEG: 65500); larger ones become PNG
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+# What makes the others upright. ImageOps.exif_transpose writes the EXIF anew and fails on a damaged one.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # Pillow tells of each oddity on process-wide channels; those that matter are errors here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -224,13 +234,13 @@ def _flatness(grey: Image.Image) -> float:
 
 def _reencoded(image: ImageFile.ImageFile, kind: _Kind) -> StoredImage:
     """Returns the first picture, upright, 8 bits a channel, in a format all loaders read."""
-    turned = _orientation(image) != 1
+    orientation = _orientation(image)
     with _decoding(kind):
         image.load()
     lossy = kind.lossy and max(image.size) <= MAX_LOSSY_SIDE
     picture = _eight_bits(image, palette=not lossy)
-    if turned:
-        picture = ImageOps.exif_transpose(picture)
+    if orientation in UPRIGHT:
+        picture = picture.transpose(UPRIGHT[orientation])
     flatness = _flatness(_grey(picture))
     options: dict[str, Any] = {"quality": LOSSY_QUALITY} if lossy else {}
     if image.mode != "CMYK":  # there the profile describes the ink, not the RGB that it became

@@ -6,6 +6,7 @@ only when it is complete.
 
 import os
 import tarfile
+from contextlib import ExitStack
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -23,12 +24,14 @@ class PackWriter:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
-        self._atomic = atomic(path)
+        self._path = path
+        self._open = ExitStack()
         self._places: dict[bytes, tuple[int, int]] = {}
         self._file: BinaryIO
 
     def __enter__(self) -> Self:
-        self._file = self._atomic.__enter__().open("wb")
+        temporary = self._open.enter_context(atomic(self._path))
+        self._file = self._open.enter_context(temporary.open("wb"))
         return self
 
     def add(self, name: str, body: bytes) -> tuple[int, int]:
@@ -49,12 +52,10 @@ class PackWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if error is None:
-                self._file.write(bytes(2 * tarfile.BLOCKSIZE))
-            self._file.close()
-        finally:
-            self._atomic.__exit__(kind, error, trace)
+        # The stack unwinds in turn: where the last write or the close fails, nothing is renamed.
+        if error is None:
+            self._open.callback(self._file.write, bytes(2 * tarfile.BLOCKSIZE))
+        self._open.__exit__(kind, error, trace)
 
 
 class _Open:

@@ -60,9 +60,8 @@ def tables(documents: Sequence[Document], rejects: Sequence[Reject]) -> Iterator
 
 
 def _nodes(document: Document) -> Table:
-    table = Table(
-        title=f"{document.title or document.url} [{document.language or '?'}]", title_justify="left"
-    )
+    title = Line(f"{document.title or document.url} [{document.language or '?'}]")
+    table = Table(title=title, title_justify="left")
     for name in ("", "role", "content", "DOM path"):
         table.add_column(name, overflow="fold", no_wrap=name == "role")
     for number, node in enumerate(document.nodes):
@@ -85,7 +84,8 @@ def _pairs(pairs: Sequence[Document]) -> Table:
         table.add_column(name, overflow="fold")
     for pair in pairs:
         media = next(node.url for node in pair.nodes if not isinstance(node, Text))
-        table.add_row(pair.kind, media, " ".join(text.text for text in pair.texts))
+        words = " ".join(text.text for text in pair.texts)
+        table.add_row(pair.kind, Line(media), Line(words))
     return table
 
 

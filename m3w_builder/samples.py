@@ -66,15 +66,16 @@ def sample(document: Document, media: Mapping[int, Media]) -> Sample:
     A media node without a row is left out; texts always stay.
     """
     entries: list[_Entry] = []
+    number = 0  # of the next media node
     for index, node in enumerate(document.nodes):
         if isinstance(node, Text):
             entries.append(
                 _Entry({"type": "text", "role": node.role, "path": node.path}, text=node.text)
             )
         elif index in media:
-            number = sum(entry.text is None for entry in entries)
             prefix = f"{number:03}." if document.kind == "interleaved" else ""
             entries.append(_media_entry(node, media[index], prefix))
+            number += 1
     parts = tuple(part for entry in entries for part in entry.parts)
     return Sample(_record(document, entries), parts)
 

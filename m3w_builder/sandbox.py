@@ -61,8 +61,9 @@ class Sandbox:
                 return value
 
     def _start(self) -> None:
-        if self._child is not None:
+        if self._child is not None and self._child.poll() is None:
             return
+        self.close()
         self._pipe, theirs = Pipe()
         command = [sys.executable, "-m", "m3w_builder.sandbox", str(theirs.fileno())]
         self._child = subprocess.Popen(

@@ -13,7 +13,7 @@ from typing import Any
 from m3w_builder import dedup, rules
 from m3w_builder.config import SelectConfig
 from m3w_builder.stages import Counts
-from m3w_builder.tables import Row, flat_row, read_table, write_table
+from m3w_builder.tables import MEDIA_COLUMNS, Row, flat_row, read_table, write_table
 from m3w_builder.types import ID_HEX, KINDS, Reject
 
 Reference = dict[str, Any]
@@ -29,14 +29,13 @@ class Dropped:
 
 
 Outcome = Reference | Dropped  # a document that is still in, or why it is not
-
+PLAYER: Drop = ("video_player", "no media file is known, only the player's page")
 _COLUMNS = ["id", "kind", "url", "crawled", "record", "language", "text_sha256", "scores"]
-_NODE_COLUMNS = ["nodes.list.element.type", "nodes.list.element.url", "nodes.list.element.file"]
 
 
 def references(path: Path) -> Iterator[Reference]:
     """Yields a reference per row of a documents file."""
-    for number, row in enumerate(read_table(path, "documents", _COLUMNS + _NODE_COLUMNS)):
+    for number, row in enumerate(read_table(path, "documents", [*_COLUMNS, *MEDIA_COLUMNS])):
         nodes = row.pop("nodes")
         row["scores"] = dict(row["scores"])
         row["file"], row["row"] = path.name, number
@@ -112,9 +111,9 @@ def admit(
     """Applies the media rules; yields rejects of nodes, then the document with what stays, or its reject."""
     rows = dict(media)
     drops = {
-        i: drop
-        for i, kind, _, _ in reference["media"]
-        if (drop := _node_drop(kind, rows.get(i), config))
+        index: drop
+        for index, kind, _, is_file in reference["media"]
+        if (drop := _node_drop(rows[index], config) if kind == "image" or is_file else PLAYER)
     }
     stays = [i for i, *_ in reference["media"] if i not in drops]
     if reference["kind"] == "interleaved":
@@ -134,12 +133,10 @@ def admit(
         yield _kept(reference, stays, rows)
 
 
-def _node_drop(kind: str, row: Row | None, config: SelectConfig) -> Drop | None:
-    if row is None:
-        return "video_player", "no media file is known, only the player's page"
+def _node_drop(row: Row, config: SelectConfig) -> Drop | None:
     if row["status"] != "ok":
-        return f"{kind}_unavailable", row["status"]
-    if kind == "image":
+        return f"{row['kind']}_unavailable", row["status"]
+    if row["kind"] == "image":
         return rules.image_rule(row["width"], row["height"], row["scores"], config)
     return None
 

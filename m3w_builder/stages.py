@@ -7,7 +7,6 @@ A stage's digest covers its configuration, its inputs and the code version: the 
 never is. Counts live in commit records and not in Beam's counters, which a replayed or retried bundle doubles or loses.
 """
 
-import errno
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -17,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from m3w_builder import __version__
-from m3w_builder.errors import InputError, OutputError
-from m3w_builder.files import sweep, write_text
+from m3w_builder.errors import InputError
+from m3w_builder.files import make_folder, sweep, writable, write_text
 
 Counts = Mapping[str, int]
-
-_UNUSABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,7 @@ def open_stage(work: Path, name: str, asked: Iterable[str], parents: Iterable[St
     """Returns the stage for what is asked (strings that fix its output), finished or not."""
     parents = list(parents)
     key = "\n".join([__version__, *asked, *(parent.digest for parent in parents)])
-    folder = work / f"{name}-{sha256(key.encode()).hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(work / f"{name}-{sha256(key.encode()).hexdigest()[:16]}")
     return Stage(folder, name, {parent.name: str(parent.folder.resolve()) for parent in parents})
 
 
@@ -103,15 +99,9 @@ def run_unit(folder: Path, unit: str, work: Callable[[], Counts]) -> str:
     """Does a unit's work unless it is committed; returns the unit. `work` writes its files atomically."""
     commit = folder / "commits" / f"{unit}.json"
     if not commit.exists():
-        try:
-            write_text(commit, json.dumps(dict(sorted(work().items()))))
-        except OSError as error:
-            if error.errno not in _UNUSABLE:
-                raise
-            raise OutputError(
-                f"{folder}: expected to be able to write: {error.strerror}; "
-                "make room or rights and run the same command again: finished units are kept"
-            ) from error
+        with writable(folder):
+            counts = work()
+        write_text(commit, json.dumps(dict(sorted(counts.items()))))
     return unit
 
 

@@ -6,6 +6,7 @@ least that Parquet reads.
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,8 @@ from m3w_builder.types import Document, Frame, Image, Media, Node, Reject, Resou
 from schemas.arrow import SCHEMAS
 
 ROWS_PER_GROUP = 64
+# Of documents: what names their media, without the texts.
+MEDIA_COLUMNS = tuple(f"nodes.list.element.{name}" for name in ("type", "url", "file"))
 Row = dict[str, Any]
 
 _NODE_TYPES: dict[str, type[Node]] = {"text": Text, "image": Image, "video": Video}
@@ -33,13 +36,15 @@ class TableWriter:
 
     def __init__(self, path: Path, schema: str) -> None:
         self._schema = SCHEMAS[schema]
-        self._atomic = atomic(path)
+        self._path = path
+        self._open = ExitStack()
         self._rows: list[Row] = []
         self._file: pq.ParquetWriter
 
     def __enter__(self) -> Self:
-        temporary = self._atomic.__enter__()
-        self._file = pq.ParquetWriter(temporary, self._schema, compression="zstd")
+        temporary = self._open.enter_context(atomic(self._path))
+        writer = pq.ParquetWriter(temporary, self._schema, compression="zstd")
+        self._file = self._open.enter_context(writer)
         return self
 
     def write(self, row: Row) -> None:
@@ -59,12 +64,10 @@ class TableWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if error is None:
-                self._flush()
-            self._file.close()
-        finally:
-            self._atomic.__exit__(kind, error, trace)
+        # The stack unwinds in turn: where the last write or the close fails, nothing is renamed.
+        if error is None:
+            self._open.callback(self._flush)
+        self._open.__exit__(kind, error, trace)
 
 
 def write_table(path: Path, schema: str, rows: Iterable[Row]) -> None:

@@ -5,7 +5,6 @@ spaces and direction overrides go.
 """
 
 import re
-import unicodedata
 
 from lxml import etree
 
@@ -69,13 +68,3 @@ def inline(element: etree._Element) -> str:
 
 
 _BLOCKS = word_set("p div li td th tr dd dt h1 h2 h3 h4 h5 h6 blockquote figcaption section")
-
-
-def has_words(text: str) -> bool:
-    """Tells whether there is a letter of any script."""
-    return _WORD.search(text) is not None
-
-
-def normalise(text: str) -> str:
-    """Returns the form whose hash tells equal texts: NFKC, case folded, white space single."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from m3w_builder.collect import WHOLE_FILE, Request, collect
 from m3w_builder.config import Config
+from m3w_builder.dedup import moment
 from m3w_builder.stages import Counts, unit_name
-from m3w_builder.tables import Row, flat_row, media_row, read_table, write_table
+from m3w_builder.tables import MEDIA_COLUMNS, Row, flat_row, media_row, read_table, write_table
 from m3w_builder.types import Media, Reject, item_id
 from m3w_builder.warc.reader import OFFSET_BITS
 
@@ -33,7 +34,7 @@ class Want:
 def wants(path: Path) -> Iterator[tuple[str, Want]]:
     """Yields (URL, want) for each distinct media URL of a documents file."""
     seen = set()
-    for row in read_table(path, "documents", ["nodes"]):
+    for row in read_table(path, "documents", MEDIA_COLUMNS):
         for node in row["nodes"]:
             if node["type"] == "image" or (node["type"] == "video" and node["file"]):
                 seen.add((node["url"], node["type"]))
@@ -50,9 +51,10 @@ def archived(path: Path) -> Iterator[tuple[str, Row]]:
 def locate(wanted: Iterable[Want], captures: Iterable[Row]) -> Iterator[tuple[str, Want | Request]]:
     """Yields what to do about the wants of one URL: a Request, or a Want at a redirect's target.
 
-    The newest good capture wins, then the newest redirect; ties are broken by the record id.
+    The newest good capture wins, then the newest redirect; ties are broken by the record id, those of
+    one record that lies in two files by the place: a resumed run must ask the same unit for it.
     """
-    newest = sorted(captures, key=lambda row: (row["crawled"], row["record"]), reverse=True)
+    newest = sorted(captures, key=_recency, reverse=True)
     good = [row for row in newest if row["status"] == 200]
     moved = [row for row in newest if row["location"]]
     distinct = {(want.url, want.kind): want for want in wanted}
@@ -63,6 +65,10 @@ def locate(wanted: Iterable[Want], captures: Iterable[Row]) -> Iterator[tuple[st
             yield moved[0]["location"], Want(want.url, want.kind, at=moved[0]["location"])
         else:
             yield want.url, Request(want.url, want.kind, ())
+
+
+def _recency(row: Row) -> tuple[int, str, str, int]:
+    return moment(row["crawled"]), row["record"], row["file"], row["offset"]
 
 
 def _places(captures: Sequence[Row]) -> tuple[tuple[str, int], ...]:

@@ -18,8 +18,13 @@ from m3w_builder.packs import read_range
 from m3w_builder.samples import Sample, sample
 from m3w_builder.shards import COUNTS, MANIFEST, write_shard
 from m3w_builder.stages import Counts, Stage
-from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media, read_table
+from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media
 from m3w_builder.types import ID_HEX, KINDS, Document, Kind
+
+DESCRIPTIONS = (  # what lies beside the shards
+    *(MANIFEST, "index.json", "README.md", "croissant.json", "waterfall.json", "report.html"),
+    "rejects",
+)
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,13 @@ def _row_file(folder: Path, plan: ShardPlan) -> Path:
 
 
 def _rows_of(plan: ShardPlan, file: Path) -> Iterator[Row]:
-    for row in read_table(file, "selected"):
-        if row["kind"] == plan.kind and plan.holds(row["id"]):
-            yield row
+    """Yields the selected rows of a shard, decoding only the row groups that have any."""
+    with pq.ParquetFile(file) as table:
+        for group in range(table.num_row_groups):
+            keys = table.read_row_group(group, columns=["kind", "id"]).to_pylist()
+            mine = [n for n, k in enumerate(keys) if k["kind"] == plan.kind and plan.holds(k["id"])]
+            if mine:
+                yield from table.read_row_group(group).take(mine).to_pylist()
 
 
 def _documents(rows: Sequence[Row], folder: Path) -> Iterator[tuple[str, Document]]:
@@ -113,12 +122,17 @@ def _sample(row: Row, found: Document) -> Sample:
     return sample(kept, {place[item["node"]]: media(item) for item in row["media"]})
 
 
+def written(output: Path) -> list[Path]:
+    """Returns what lies in a folder under the names that a build writes; the manifest first."""
+    shards = (file for kind in KINDS for file in sorted(output.glob(f"{kind}-*.parquet")))
+    named = [output / name for name in DESCRIPTIONS]
+    return [path for path in (*named, *sorted(output.glob("*.tar")), *shards) if path.exists()]
+
+
 def clear(output: Path) -> None:
     """Removes another build's shards and what describes them; the manifest first, so that none lies."""
-    (output / MANIFEST).unlink(missing_ok=True)
-    for kind in KINDS:
-        for file in [*output.glob(f"{kind}-*.tar"), *output.glob(f"{kind}-*.parquet")]:
-            file.unlink()
-    for name in ("index.json", "README.md", "croissant.json", "waterfall.json", "report.html"):
-        (output / name).unlink(missing_ok=True)
-    shutil.rmtree(output / "rejects", ignore_errors=True)
+    for path in written(output):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

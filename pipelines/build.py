@@ -3,32 +3,19 @@
 python -m pipelines.build --input 'crawl/*.warc.gz' --output out/ --workers 8
 """
 
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from m3w_builder.config import Config, load
-from m3w_builder.errors import M3WError
-from m3w_builder.files import locked
-from m3w_builder.stages import Stage
+from m3w_builder.errors import InputError, M3WError
+from m3w_builder.files import locked, make_folder
 from m3w_builder.write import plan_shards
 from pipelines import extract, fetch, select, write
 from pipelines.common import parser
-
-POLL_SECONDS = 0.5
+from pipelines.progress import Display
 
 
 @dataclass(frozen=True)
@@ -45,71 +32,38 @@ class Build:
 
 def build(job: Build, console: Console) -> None:
     """Runs what is not finished of the four stages, showing each stage's progress on `console`."""
-    job.output.mkdir(parents=True, exist_ok=True)
-    job.work.mkdir(parents=True, exist_ok=True)
     config, beam_args = job.config, job.beam_args
-    with locked(job.work / "lock"):
-        extracting, units = extract.open_extract(job.inputs, job.work, config)
+    _keep_apart(job)
+    extracting, units = extract.open_extract(job.inputs, job.work, config)
+    make_folder(job.output)
+    with (
+        locked(job.work / "lock"),
+        locked(job.output / ".m3w-lock"),
+        Display(console).shown() as display,
+    ):
         fetching = fetch.open_fetch(extracting, job.work, config)
         selecting = select.open_select(fetching, job.work, config)
         writing = write.open_write(selecting, job.work, config, job.output)
         write.claim(job.output, writing, overwrite=job.overwrite)
-        with _progress(console) as progress:
-            with _watched(progress, extracting, len(units)):
-                extract.run(extracting, units, config, beam_args)
-            with _watched(progress, fetching):
-                fetch.run(extracting, fetching, config, beam_args)
-            with _watched(progress, selecting):
-                select.run(fetching, selecting, config, beam_args)
-            shards = len(plan_shards(selecting.counts(), config.write.shard_bytes))
-            with _watched(progress, writing, shards):
-                write.run(selecting, writing, config, job.output, beam_args)
+        with display.watch(extracting, len(units)):
+            extract.run(extracting, units, config, beam_args)
+        with display.watch(fetching):
+            fetch.run(extracting, fetching, config, beam_args)
+        with display.watch(selecting):
+            select.run(fetching, selecting, config, beam_args)
+        shards = len(plan_shards(selecting.counts(), config.write.shard_bytes))
+        with display.watch(writing, shards):
+            write.run(selecting, writing, config, job.output, beam_args)
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description:8}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    )
-
-
-@contextmanager
-def _watched(progress: Progress, stage: Stage, total: int | None = None) -> Iterator[None]:
-    """Shows a stage's committed units while the block runs: whatever the runner, commits are the truth."""
-    earlier = "(finished earlier)" if stage.finished else ""
-    task = progress.add_task(stage.name, total=total, note="")
-    stop = threading.Event()
-
-    def poll() -> None:
-        while not stop.wait(POLL_SECONDS):
-            progress.update(task, completed=len(stage.files("commits")), note=_note(stage))
-
-    watcher = threading.Thread(target=poll, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()
-    done = len(stage.files("commits"))
-    progress.update(task, completed=done, total=done, note=f"{_note(stage)} {earlier}")
-
-
-def _note(stage: Stage) -> str:
-    """Returns what the committed units add up to, in the words of the waterfall."""
-    total: Counter[str] = sum(stage.commits().values(), Counter())
-    shown = {
-        "extract": ("pages", "interleaved", "image_text", "video_text"),
-        "fetch": ("images.urls", "videos.urls"),
-        "select": ("interleaved", "image_text", "video_text"),
-        "write": (),
-    }[stage.name]
-    return ", ".join(f"{total[key]:,} {key.split('.')[0]}" for key in shown if total[key])
+def _keep_apart(job: Build) -> None:
+    """Raises InputError when a build would read, and count as its input, what it writes."""
+    for source in job.inputs:
+        for folder in (job.output, job.work):
+            if Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve()):
+                raise InputError(
+                    f"{source}: expected an input folder apart from what is written, found {folder} in it"
+                )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

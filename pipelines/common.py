@@ -1,6 +1,7 @@
 """What every main shares: its arguments, the runner, one pipeline run per stage."""
 
 import argparse
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -51,11 +52,20 @@ def run_pipeline(
     options = beam_options([f"--workers={workers}", *beam_args])
     # Mypy checks our types; Beam's inference takes a union for its first member and refuses the rest.
     options.view_as(TypeOptions).pipeline_type_check = False
+    # An exception of ours is raised here, too; two tracebacks of it would hide the one line it may become.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     try:
         with beam.Pipeline(runner=make_runner(options), options=options) as pipeline:
             build(pipeline)
+    except errors.M3WError as error:
+        raise type(error)(_undecorated(str(error))) from error
     except RuntimeError as error:
         raise _ours(error) or error from error
+
+
+def _undecorated(message: str) -> str:
+    """Returns a message without the step that Beam adds."""
+    return re.sub(r" \[while running .*", "", message)
 
 
 def _ours(error: RuntimeError) -> errors.M3WError | None:
@@ -64,7 +74,7 @@ def _ours(error: RuntimeError) -> errors.M3WError | None:
     if not found:
         return None
     name, message = found[-1]
-    made: errors.M3WError = getattr(errors, name)(re.sub(r" \[while running .*", "", message))
+    made: errors.M3WError = getattr(errors, name)(_undecorated(message))
     return made
 
 

@@ -30,7 +30,7 @@ from apache_beam.metrics import monitoring_infos
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner, translations, worker_handlers
-from apache_beam.runners.worker import data_plane, sdk_worker_main
+from apache_beam.runners.worker import data_plane, sdk_worker, sdk_worker_main
 from apache_beam.transforms import environments
 
 from m3w_builder.errors import ConfigError, M3WError
@@ -54,9 +54,7 @@ class LocalOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
-        text = (
-            "processes of the local runner (default: one per core); 1: none, runs in the caller's"
-        )
+        text = "processes of the local runner (default: one per core); 1: none but the caller's"
         parser.add_argument("--workers", type=int, default=os.cpu_count(), help=text)
 
 
@@ -429,6 +427,7 @@ def worker_main() -> None:
     logging.basicConfig(format="%(levelname)s worker %(process)d: %(message)s", force=True)
     for name in ("apache_beam.runners", "apache_beam.options"):  # errors reach the runner anyway
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    vars(sdk_worker)["print"] = lambda *_, **__: None  # so do the tracebacks that it prints
     sdk_worker_main.main([])
 
 

@@ -16,7 +16,7 @@ import apache_beam as beam
 from m3w_builder import __version__
 from m3w_builder.config import Config, digest, load
 from m3w_builder.errors import OutputError
-from m3w_builder.files import sweep, write_text
+from m3w_builder.files import sweep, writable, write_text
 from m3w_builder.shards import MANIFEST, finish
 from m3w_builder.stages import Counts, Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
@@ -29,6 +29,7 @@ from m3w_builder.write import (
     manifest_rows,
     plan_shards,
     write_unit,
+    written,
 )
 from pipelines.common import parser, run_pipeline
 
@@ -61,20 +62,35 @@ def open_write(select: Stage, work: Path, config: Config, output: Path) -> Stage
 
 
 def claim(output: Path, stage: Stage, *, overwrite: bool = False) -> None:
-    """Marks `output` as this stage's; raises OutputError when it holds another build's or foreign shards."""
-    owner = output / OWNER
-    found = owner.read_text().strip() if owner.is_file() else ""
-    if found == stage.folder.name:
+    """Marks a free `output` as this stage's; raises OutputError when it holds what is not this stage's.
+
+    With `overwrite` what is there stays until `run` has something to put in its place.
+    """
+    if _owner(output) == stage.folder.name:
         return
-    foreign = found or any(output.glob("*.tar")) or (output / MANIFEST).exists()
-    if foreign and not overwrite:
+    found = _owner(output) or ", ".join(path.name for path in written(output)[:3])
+    if not found:
+        write_text(output / OWNER, stage.folder.name + "\n")
+    elif not overwrite:
+        whose = "another build's shards" if _owner(output) else "another program's files"
         raise OutputError(
-            f"{output}: expected an empty folder or this build's ({stage.folder.name}), found shards of "
-            f"{found or 'another program'}; choose another --output, or --overwrite to replace them"
+            f"{output}: expected an empty folder or this build's ({stage.folder.name}), found {whose} ({found}); "
+            "choose another --output, or --overwrite to replace them"
         )
-    if foreign:
-        clear(output)
-    write_text(owner, stage.folder.name + "\n")
+
+
+def _owner(output: Path) -> str:
+    """Returns the name of the write stage that an output folder belongs to, "" for none."""
+    owner = output / OWNER
+    return owner.read_text().strip() if owner.is_file() else ""
+
+
+def _take_over(output: Path, stage: Stage) -> None:
+    """Removes what `claim` was told to replace."""
+    if _owner(output) != stage.folder.name:
+        with writable(output):
+            clear(output)
+        write_text(output / OWNER, stage.folder.name + "\n")
 
 
 def run(
@@ -83,8 +99,10 @@ def run(
     """Runs the stage unless it is finished and its shards are still there."""
     plans = plan_shards(select.counts(), config.write.shard_bytes)
     there = all(is_written(plan, stage.folder, output) for plan in plans)
-    if stage.finished and there and (output / MANIFEST).exists():
+    mine = _owner(output) == stage.folder.name
+    if stage.finished and mine and there and (output / MANIFEST).exists():
         return stage
+    _take_over(output, stage)
     run_pipeline(
         lambda p: build(p, plans, select, stage, output),
         beam_args,
@@ -92,7 +110,8 @@ def run(
     )
     sweep(output)
     stage.finish()
-    _describe(select, stage, config, output, plans)
+    with writable(output):
+        _describe(select, stage, config, output, plans)
     return stage
 
 

@@ -214,6 +214,7 @@ PATHS: dict[str, Callable[[Handler], None]] = {
     "/silent": _silent,
     "/endless": _endless,
     "/announces_a_terabyte": lambda request: request.head(Content_Length=str(2**40)),
+    "/announces_5000_digits": lambda request: request.head(Content_Length="9" * 5000),
     "/many_headers": _many_headers,
     "/long_header": _fixed(b"x", X_Long="x" * 200_000),
     "/not_http": _not_http,

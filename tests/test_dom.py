@@ -79,6 +79,18 @@ def test_text_under_moderate_nesting_is_kept() -> None:
     assert "deep words" in "".join(root.itertext())
 
 
+@pytest.mark.parametrize("control", ["\x01", "\ufffe"])
+def test_control_characters_do_not_stop_the_second_parser(control: str) -> None:
+    damaging = "<table><tbody><tr><td>" * 1100  # deeper than lxml goes
+    root = dom.parse(damaging + f"some words {control} here. " * 30)
+    assert "some words" in "".join(root.itertext())
+
+
+def test_a_page_that_neither_parser_takes_is_damaged() -> None:
+    with pytest.raises(PageError, match="page_damaged"):
+        dom.parse("<table><tbody><tr><td>" * 1100 + "some words &#1; here. " * 30)
+
+
 def test_paths_name_every_element_as_xpath_does() -> None:
     root = dom.parse("<body><div><p>a<p>b<b>c</b></div><div>d</div>")
     paths = dom.Paths()

@@ -24,6 +24,8 @@ def url(markup: str) -> str:
         ('<img srcset="/a-1.jpg 1x, /a-2.jpg 2x">', "/a-2.jpg"),
         ('<img src="/s.jpg" srcset="/w_1,h_2/a.jpg 320w, /w_9,h_8/b.jpg 640w">', "/w_9,h_8/b.jpg"),
         ('<img srcset="/a.jpg, /b.jpg 1.5x">', "/b.jpg"),
+        ('<img srcset="/a.jpg 2w, /b.jpg ²w">', "/a.jpg"),
+        (f'<img srcset="/a.jpg 2w, /b.jpg {"9" * 5000}w">', "/a.jpg"),
         ('<picture><source srcset="/b.webp 900w"><img src="/a.jpg"></picture>', "/b.webp"),
         ('<picture><source media="(x)"><img src="/a.jpg"></picture>', "/a.jpg"),
         ('<img src="/blank.gif" data-src="/real.jpg">', "/real.jpg"),

@@ -111,7 +111,7 @@ def test_an_input_that_cannot_be_read_is_one_clear_line(
 
 
 def test_an_empty_folder_and_no_pattern_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found an empty folder"):
+    with pytest.raises(InputError, match="found a folder without any"):
         plan([str(tmp_path)])
     with pytest.raises(InputError, match="no input"):
         plan([])
@@ -301,6 +301,14 @@ def test_a_folder_is_cut_into_units_of_its_sorted_pages(tmp_path: Path) -> None:
     assert isinstance(pages[-1], Page)
     assert pages[-1].html == PAGE
     assert len(pages) == 251
+
+
+def test_a_folder_named_like_a_page_is_read_but_not_what_a_browser_saved_beside_one(
+    tmp_path: Path,
+) -> None:
+    for name in ("guide.html", "guide/one.html", "guide_files/frame.html"):
+        save(tmp_path / name, "<p>Page")
+    assert [page.source for page in read(tmp_path)] == ["guide.html", "guide/one.html"]
 
 
 def test_one_saved_page_may_be_named(tmp_path: Path) -> None:

@@ -227,3 +227,9 @@ def test_a_hostile_page_ends_soon_as_what_is_expected(row: dict[str, Any]) -> No
     if row["expect"] == "ok":
         assert outcome
         assert row.get("text", "") in outcome
+
+
+def test_deep_and_full_page_is_refused_before_its_paths_fill_the_memory():
+    page = Page("https://ex.com/", b"<div>" * 1500 + b"<p>word</p>" * 30_000)
+    with pytest.raises(PageError, match="nesting_too_deep"):
+        interleave(read_page(page))

@@ -40,10 +40,23 @@ def run(build: Callable[[beam.Pipeline], Any], *flags: str) -> Any:
     return pipeline.result
 
 
-def children() -> set[int]:
-    """Returns the processes of which this one is the parent."""
+def all_children() -> set[int]:
     tasks = Path("/proc/self/task").glob("*/children")
     return {int(pid) for task in tasks for pid in task.read_text().split()}
+
+
+BEFORE: set[int] = set()  # children that earlier tests left: a pool's resource tracker, for one
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    BEFORE.clear()
+    BEFORE.update(all_children())
+
+
+def children() -> set[int]:
+    """Returns the processes that this one has started since the test began and that are still there."""
+    return all_children() - BEFORE
 
 
 def alive(pid: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from memory import PEAK
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps, ImageStat
 from server import jpeg
 
 from m3w_builder.errors import MediaError
@@ -85,6 +85,25 @@ def test_picture_on_its_side_is_stored_upright_without_exif() -> None:
     image = measure(encoded(PICTURE, "JPEG", exif=exif))
     assert (image.width, image.height, image.reencoded) == (48, 64, True)
     assert not opened(image).getexif()
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_every_orientation_is_undone_as_pillow_does(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = encoded(PICTURE, "JPEG", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(body)))
+    assert opened(measure(body)).size == upright.size
+    difference = ImageChops.difference(opened(measure(body)), upright)
+    assert ImageStat.Stat(difference).mean[0] < 2  # one more JPEG pass
+
+
+def test_picture_on_its_side_with_damaged_exif_is_stored_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    data = exif.tobytes().replace(b"\x00\x05\x00\x00\x00\x01", b"\x00\x02\x00\x00\x00\x01")
+    image = measure(encoded(PICTURE, "JPEG", exif=data))
+    assert (image.width, image.height) == (48, 64)
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:

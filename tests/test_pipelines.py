@@ -144,6 +144,12 @@ def test_missing_input_is_one_line(tmp_path, pattern):
         run(tmp_path / pattern, tmp_path / "out")
 
 
+def test_output_inside_the_input_folder_is_refused(tmp_path):
+    (tmp_path / "page.html").write_text("<p>hello")
+    with pytest.raises(InputError, match="apart from what is written"):
+        run(tmp_path, tmp_path / "out")
+
+
 def test_unknown_option_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="--wrokers"):
         run(CRAWL, tmp_path / "out", "--wrokers=2")

@@ -1,6 +1,7 @@
 """The sandbox: items that hang or kill their process are named; everything else passes through."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -11,6 +12,10 @@ from m3w_builder.sandbox import ItemDied, Sandbox
 def double(beat, number):
     beat(f"item {number}")
     return 2 * number
+
+
+def whoami(beat):
+    return os.getpid()
 
 
 def hang(beat):
@@ -68,3 +73,10 @@ def test_exception_is_raised_here_with_its_trace(sandbox):
     with pytest.raises(ValueError, match="a bug of ours") as caught:
         call(sandbox, "fail")
     assert "sandboxed process" in caught.value.__notes__[0]
+
+
+def test_child_that_died_between_two_calls_is_replaced(sandbox):
+    pid = call(sandbox, "whoami")
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    assert call(sandbox, "double", 3) == 6

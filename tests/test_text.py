@@ -24,13 +24,3 @@ def test_inline_text(markup: str, expected: str) -> None:
 
 def test_code_keeps_its_white_space() -> None:
     assert text.clean_code("\n def f():\r\n     return 1  \n\n") == " def f():\n     return 1"
-
-
-def test_equal_texts_have_one_normal_form() -> None:
-    assert text.normalise("Straße\u00a0 ﬁne\n") == text.normalise("STRASSE fine")
-
-
-def test_letters_of_any_script_are_words() -> None:
-    assert text.has_words("日")
-    assert text.has_words("a1")
-    assert not text.has_words("12 - 3")

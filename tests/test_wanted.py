@@ -60,3 +60,12 @@ def test_units_are_archive_ranges_or_host_buckets():
     assert unit_of(Request(URL, "image", (("page_files/x.jpg", -1),)), 32).startswith("archive")
     same_host = {unit_of(Request(f"https://ex.com/{n}", "image", ()), 32) for n in range(9)}
     assert len(same_host) == 1
+
+
+def test_one_record_in_two_files_is_taken_from_the_same_one_whatever_the_order():
+    rows = [
+        capture(file="a.warc.gz"),
+        capture(file="b.warc.gz"),
+        capture(file="b.warc.gz", offset=9),
+    ]
+    assert list(locate([WANT], rows)) == list(locate([WANT], rows[::-1]))

@@ -24,8 +24,8 @@ def received(answer: BaseHTTPResponse, max_bytes: int) -> Chunks:
     order they were applied (RFC 9110, 8.4).
     """
     declared = answer.headers.get("Content-Length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise MediaError("too_large", f"{declared} bytes announced, at most {max_bytes}")
+    if declared.isdecimal() and (len(declared) > 18 or int(declared) > max_bytes):
+        raise MediaError("too_large", f"{declared[:20]} bytes announced, at most {max_bytes}")
     chunks = _limited(answer.stream(PIECE), max_bytes)
     codings = _codings(answer)
     for coding in reversed(codings):

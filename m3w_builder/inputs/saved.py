@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from m3w_builder.dom import decode as decode_text
-from m3w_builder.errors import PageError
+from m3w_builder.errors import InputError, PageError
 from m3w_builder.inputs.sniff import media_type
 from m3w_builder.types import ID_HEX, Page, Reject, Resource, item_id
 from m3w_builder.urls import canonical
@@ -40,12 +40,18 @@ _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|//|#", re.IGNORECASE)
 def html_files(folder: str) -> tuple[str, ...]:
     """Returns the saved pages below a folder, sorted, relative; without the frames that browsers save beside a page."""
     found: list[str] = []
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, onerror=_unlisted):
         pages = [name for name in files if name.lower().endswith(HTML_ENDINGS)]
-        stems = {name.rsplit(".", 1)[0] for name in pages}
-        folders[:] = [name for name in folders if name.removesuffix("_files") not in stems]
+        beside = {f"{name.rsplit('.', 1)[0]}_files" for name in pages}
+        folders[:] = [name for name in folders if name not in beside]
         found += [os.path.relpath(os.path.join(root, name), folder) for name in pages]
     return tuple(sorted(found))
+
+
+def _unlisted(error: OSError) -> None:
+    raise InputError(
+        f"{error.filename}: expected a folder that may be listed: {error.strerror}"
+    ) from error
 
 
 def read_saved(
@@ -159,7 +165,10 @@ def _local(reference: str, folder: str, name: str) -> str:
 
 
 def _media_kind(file: str) -> str:
-    with open(file, "rb") as opened:
-        found = media_type(opened.read(64))
+    try:
+        with open(file, "rb") as opened:
+            found = media_type(opened.read(64))
+    except OSError:
+        found = ""  # fetch says that it may not be read
     guess = mimetypes.guess_type(file)[0] or ""
     return found or (guess if guess.startswith(("image/", "video/", "audio/")) else "")

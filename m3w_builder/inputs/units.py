@@ -52,7 +52,7 @@ def _units(pattern: str, range_bytes: int) -> list[Unit]:
     found = sorted(_expand(pattern))
     units = [unit for path in found for unit in _of_path(path, range_bytes)]
     if not units:
-        what = "only empty files" if len(found) > 1 else "an empty folder or file"
+        what = "a folder without any" if os.path.isdir(found[0]) else "only empty files"
         raise InputError(f"{pattern}: {EXPECTED}; found {what}")
     return units
 
@@ -61,7 +61,7 @@ def _expand(pattern: str) -> list[str]:
     path = os.path.expanduser(pattern)
     found = [path] if os.path.exists(path) else glob.glob(path, recursive=True)
     if not found:
-        raise InputError(f"{pattern}: {EXPECTED}; found nothing there: check the path")
+        raise InputError(f"{pattern or '--input'}: {EXPECTED}; found nothing there: check the path")
     return [os.path.abspath(path) for path in found]
 
 

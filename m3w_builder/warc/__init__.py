@@ -13,6 +13,7 @@ Reasons of rejects:
   header_too_large    WARC or HTTP headers longer than `heads.MAX_HEAD`
   bad_header          WARC headers that cannot be read, or name no record type
   bad_length          a wrong Content-Length, and no next record near enough to tell the right one
+  too_many_records    more records in one gzip member than an offset can name
   bad_http            a response that does not start with an HTTP status line
 """
 

@@ -37,7 +37,8 @@ LOOK_BACK = 4 * 2**20  # bytes before a range at which the walk into it begins
 MAX_REPAIR = 16 * 2**20  # bytes searched for the end of a record whose length is wrong
 PEEK = 2**14  # bytes of a block that nearly always hold its HTTP headers
 SNIFF = 1024  # decoded bytes that `wanted` gets to see
-INDEX_SHIFT = 44  # an offset is (number in the gzip member) << 44 | where the member starts
+INDEX_SHIFT = 40  # an offset is (number in the gzip member) << 40 | where the member starts
+MAX_INDEX = (1 << 63 - INDEX_SHIFT) - 1  # an offset is stored as a signed 64-bit number
 OFFSET_BITS = (1 << INDEX_SHIFT) - 1
 
 Wanted = Callable[[Record], bool]
@@ -157,6 +158,10 @@ class _Reader:
             return (yield from self._junk(at, error))
         for index in count():
             offset = at | index << INDEX_SHIFT
+            if index == MAX_INDEX:
+                error = DropError("too_many_records", f"more than {index} in one gzip member")
+                yield offset, self._reject(offset, "", error)
+                break
             if starts:
                 item = self._read(member, offset)
             elif member.held:
