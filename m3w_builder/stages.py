@@ -35,6 +35,11 @@ class Stage:
         return (self.folder / "stage.json").is_file()
 
     @property
+    def finished_at(self) -> float:
+        """Returns when the stage was finished, in seconds of the epoch."""
+        return (self.folder / "stage.json").stat().st_mtime
+
+    @property
     def digest(self) -> str:
         return self.folder.name.removeprefix(f"{self.name}-")
 

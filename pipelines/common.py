@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,23 @@ def _undecorated(message: str) -> str:
     return re.sub(r" \[while running .*", "", message)
 
 
-def _ours(error: RuntimeError) -> errors.M3WError | None:
-    """Returns the M3WError that a worker's traceback ends with: Beam carries errors as text."""
+def _ours(error: RuntimeError) -> BaseException | None:
+    """Returns what Beam made a RuntimeError of: Ctrl-C, or the M3WError that a worker's traceback ends with."""
+    if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
+        return KeyboardInterrupt()
     found = re.findall(r"^m3w_builder\.errors\.(\w+): (.*)$", str(error), re.MULTILINE)
     if not found:
         return None
     name, message = found[-1]
     made: errors.M3WError = getattr(errors, name)(_undecorated(message))
     return made
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def read_files(

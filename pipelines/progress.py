@@ -48,16 +48,16 @@ class Display:
         """Shows a stage's committed parts while the block runs; `total` is how many there will be, if known."""
         tally = Tally(stage)
         parts = "shards" if stage.name == "write" else "parts"
-        earlier = " (finished earlier)" if stage.finished else ""
         task = self._bars.add_task(stage.name, total=total, note="", parts=parts)
-        start = time.monotonic()
+        start = time.time()
         with self._polled(task, tally):
             yield
-        note = tally.note() + earlier
-        self._bars.update(task, completed=tally.parts, total=tally.parts, note=note.strip())
+        earlier = stage.finished_at < start
+        note = f"{tally.note() or 'nothing'}{' (finished earlier)' if earlier else ''}"
+        self._bars.update(task, completed=tally.parts, total=tally.parts, note=note)
         if not self._console.is_terminal:
-            spent = timedelta(seconds=round(time.monotonic() - start))
-            line = f"{stage.name}: {tally.parts:,} {parts} in {spent}: {note.strip() or 'nothing'}"
+            spent = timedelta(seconds=round(time.time() - start))
+            line = f"{stage.name}: {tally.parts:,} {parts} in {spent}: {note}"
             self._console.print(line, highlight=False, soft_wrap=True)
 
     @contextmanager

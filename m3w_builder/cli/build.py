@@ -56,7 +56,12 @@ def build(
 
     beam_args = [*context.args, *([f"--workers={workers}"] if workers else [])]
     work = work or output / "work"
-    run_build(Build(input, output, load(config), work, overwrite, beam_args), Console(stderr=True))
+    job = Build(input, output, load(config), work, overwrite, beam_args)
+    try:
+        run_build(job, Console(stderr=True))
+    except KeyboardInterrupt:
+        typer.echo("m3w: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
     flow = json.loads((output / "waterfall.json").read_text())
     if json_:
         typer.echo(json.dumps(flow))
