@@ -24,11 +24,9 @@ from m3w_builder.files import TEMPORARY
 from m3w_builder.frames import sample_frames
 from m3w_builder.media import measure_image
 from m3w_builder.packs import PackWriter
-from m3w_builder.types import Frame, Media
+from m3w_builder.types import WHOLE_FILE, Frame, Media
 from m3w_builder.urls import canonical
 from m3w_builder.warc import record_at
-
-WHOLE_FILE = -1  # the offset of a candidate that is a local file of its own
 
 # Every status that a Media row can have besides "ok".
 REASONS = {

@@ -105,7 +105,9 @@ class FetchConfig(Section):
     )
     threads: Positive = Field(16, description="concurrent downloads of one worker")
     per_host: Positive = Field(4, description="concurrent downloads from one host")
-    buckets: Positive = Field(32, description="hosts are spread over this many units of work")
+    buckets: Positive = Field(
+        32, description="hosts and local files are spread over this many units of work"
+    )
     frame_side: Positive = Field(
         640, description="longer side of a stored video frame; never enlarged"
     )
@@ -255,6 +257,7 @@ def _explain(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{key}: {message}"
+    message = message.replace("String should match pattern", "text that matches")
     expected = message.removeprefix("Input should be ").removeprefix("a valid ")
     return f"{key}: expected {expected}, found {found}"
 

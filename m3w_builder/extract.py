@@ -5,7 +5,7 @@ A page that hangs or crashes the parsers is killed with its process and becomes 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from m3w_builder.config import Config, digest
 from m3w_builder.dedup import text_key
 from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Session, download
-from m3w_builder.inputs import Unit, read_pages, read_urls
+from m3w_builder.inputs import Unit, folder_of, local_resource, read_pages, read_urls
 from m3w_builder.interleave import interleave, read_page
 from m3w_builder.language import detect
 from m3w_builder.pairs import image_pairs, video_pairs
@@ -108,6 +108,7 @@ def write_unit(
     """Extracts a unit, leaving out the pages named in `skip` (source -> reason, detail)."""
     name = f"{unit_name(unit.kind, unit.path, unit.start, unit.end)}.parquet"
     counts: Counter[str] = Counter()
+    known: set[Resource] = set()  # saved pages of a site share pictures
     with (
         TableWriter(folder / "documents" / name, "documents") as documents,
         TableWriter(folder / "resources" / name, "resources") as resources,
@@ -115,11 +116,13 @@ def write_unit(
     ):
         for item in _items(unit, config, beat, skip):
             beat(item.source if isinstance(item, Page) else item.url)
-            if isinstance(item, Resource):
-                counts["resources"] += 1
-                resources.write(flat_row(item))
-                continue
             found, dropped = _documents(item, config, skip)
+            for resource in _resources(item, found, unit):
+                if resource not in known:
+                    known.add(resource)
+                    counts["resources"] += 1
+                    resources.write(flat_row(resource))
+            beat("")
             for document in found:
                 counts.update(_contents(document))
                 documents.write(document_row(document, text_key(document.texts)))
@@ -131,9 +134,31 @@ def write_unit(
     return counts
 
 
+def _resources(
+    item: Page | Resource | Reject, documents: Sequence[Document], unit: Unit
+) -> Iterator[Resource]:
+    """Yields where media are archived: what the crawl says, or the files that a saved page shows."""
+    if isinstance(item, Resource):
+        yield item
+    elif isinstance(item, Page) and unit.kind == "html":
+        folder = folder_of(unit.path)
+        for url in dict.fromkeys(url for document in documents for url in _media_urls(document)):
+            resource = local_resource(url, item, folder)
+            if resource:
+                yield resource
+
+
+def _media_urls(document: Document) -> Iterator[str]:
+    """Yields the URLs that `fetch` will ask for: of images and video files, not of players."""
+    yield from (image.url for image in document.images)
+    yield from (video.url for video in document.videos if video.file)
+
+
 def _documents(
-    item: Page | Reject, config: Config, skip: Mapping[str, tuple[str, str]]
+    item: Page | Resource | Reject, config: Config, skip: Mapping[str, tuple[str, str]]
 ) -> tuple[list[Document], list[Reject]]:
+    if isinstance(item, Resource):
+        return [], []
     if isinstance(item, Reject):
         return [], [item]
     if item.source in skip:

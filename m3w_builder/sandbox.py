@@ -1,21 +1,27 @@
 """Run a unit of work in a child process that can be killed: a page that hangs or crashes a parser is one reject.
 
-The function runs as `function(beat, *args)` and calls `beat(label)` before each item. When no beat comes for `seconds`,
-or the child dies, the parent raises `ItemDied` with the label of the item at fault; the caller runs the unit again
-without that item. Good pages pay one small pipe message each.
+The function runs as `function(beat, *args)` and calls `beat(label)` before each item, `beat("")` after it. When an item
+takes longer than `seconds`, or the child dies, the parent raises `ItemDied` with the label of the item at fault; the
+caller runs the unit again without that item. Good pages pay two small pipe messages each.
 """
 
 import importlib
+import math
 import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 MEMORY = 4 * 2**30  # bytes of address space; Arrow's allocator alone reserves about one GiB
+
+IDLE_SECONDS = 600.0  # between items: start-up, reading, downloads, which have limits of their own
+SLACK_SECONDS = 60  # after which a child ends itself, should its parent be gone
 
 Beat = Callable[[str], None]
 
@@ -43,12 +49,13 @@ class Sandbox:
         Raises ItemDied, or the exception that the function raised.
         """
         self._start()
-        self._pipe.send((function, args))
+        self._pipe.send((function, args, seconds))
         label = ""
         while True:
-            if not self._pipe.poll(seconds):
+            limit = _limit(label, seconds)
+            if not self._pipe.poll(limit):
                 self.close()
-                raise ItemDied(label, "page_timeout", f"more than {seconds:g} s")
+                raise ItemDied(label, "page_timeout", f"more than {limit:g} s")
             try:
                 kind, value = self._pipe.recv()
             except (EOFError, ConnectionResetError) as error:
@@ -99,18 +106,24 @@ def sandbox() -> Sandbox:
     return found
 
 
+def _limit(label: str, seconds: float) -> float:
+    return seconds if label else IDLE_SECONDS
+
+
 def _serve(pipe: "Connection[Any, Any]") -> None:
     """The child's life: calls until the parent is gone. Running out of memory ends it, on purpose."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     while True:
+        signal.alarm(0)
         try:
-            function, args = pipe.recv()
-        except EOFError:
+            function, args, seconds = pipe.recv()
+        except (EOFError, ConnectionResetError):
             return
         module, _, name = function.partition(":")
         try:
             value = getattr(importlib.import_module(module), name)(
-                lambda label: pipe.send(("beat", label)), *args
+                partial(_beat, pipe, seconds), *args
             )
         except MemoryError:
             os._exit(1)
@@ -119,6 +132,11 @@ def _serve(pipe: "Connection[Any, Any]") -> None:
             pipe.send(("raised", error))
         else:
             pipe.send(("done", value))
+
+
+def _beat(pipe: "Connection[Any, Any]", seconds: float, label: str) -> None:
+    signal.alarm(math.ceil(_limit(label, seconds)) + SLACK_SECONDS)
+    pipe.send(("beat", label))
 
 
 def _trace(error: BaseException) -> str:

@@ -12,6 +12,7 @@ Kind = Literal["interleaved", "image_text", "video_text"]
 Role = Literal["heading", "paragraph", "list_item", "caption", "code", "table", "quote"]
 KINDS: tuple[Kind, ...] = ("interleaved", "image_text", "video_text")
 
+WHOLE_FILE = -1  # the offset of a body that is a file of its own
 ID_HEX = 20  # 80 bits: a collision among 10^9 documents has probability 4e-7
 
 
@@ -34,7 +35,7 @@ class Resource:
 
     url: str  # canonical
     file: str
-    offset: int  # byte offset of the WARC record in `file`
+    offset: int  # byte offset of the WARC record in `file`, or WHOLE_FILE
     status: int  # HTTP status
     content_type: str
     crawled: str

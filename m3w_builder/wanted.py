@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from m3w_builder.collect import WHOLE_FILE, Request, collect
+from m3w_builder.collect import Request, collect
 from m3w_builder.config import Config
 from m3w_builder.dedup import moment
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.tables import MEDIA_COLUMNS, Row, flat_row, media_row, read_table, write_table
-from m3w_builder.types import Media, Reject, item_id
+from m3w_builder.types import WHOLE_FILE, Media, Reject, item_id
 from m3w_builder.warc.reader import OFFSET_BITS
 
 RANGE_BYTES = 16 * 2**20  # of one input file: archived media of a range are one unit of work
@@ -81,13 +81,17 @@ def give_up(item: Want | Request) -> Request:
 
 
 def unit_of(request: Request, buckets: int) -> str:
-    """Returns the unit of work of a request: a range of an archive file, or a bucket of hosts."""
-    if request.candidates:
-        file, offset = request.candidates[0]
-        start = 0 if offset == WHOLE_FILE else offset & OFFSET_BITS
-        return f"archive {file} {start // RANGE_BYTES}"
-    host = urlsplit(request.url).netloc
-    return f"http {int(unit_name(host), 16) % buckets}"
+    """Returns the unit of work of a request: a range of an archive file, or a bucket of files or hosts."""
+    if not request.candidates:
+        return f"http {_bucket(urlsplit(request.url).netloc, buckets)}"
+    file, offset = request.candidates[0]
+    if offset == WHOLE_FILE:  # one by one, files would be as many units as there are pictures
+        return f"files {_bucket(request.url, buckets)}"
+    return f"archive {file} {(offset & OFFSET_BITS) // RANGE_BYTES}"
+
+
+def _bucket(key: str, buckets: int) -> int:
+    return int(unit_name(key), 16) % buckets
 
 
 def fetch_unit(unit: str, requests: Iterable[Request], folder: Path, config: Config) -> Counts:

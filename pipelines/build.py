@@ -14,7 +14,7 @@ from m3w_builder.errors import InputError, M3WError
 from m3w_builder.files import locked, make_folder
 from m3w_builder.write import plan_shards
 from pipelines import extract, fetch, select, write
-from pipelines.common import parser
+from pipelines.common import beam_options, parser
 from pipelines.progress import Display
 
 
@@ -33,6 +33,7 @@ class Build:
 def build(job: Build, console: Console) -> None:
     """Runs what is not finished of the four stages, showing each stage's progress on `console`."""
     config, beam_args = job.config, job.beam_args
+    beam_options(beam_args)  # a wrong one is told before any work
     _keep_apart(job)
     extracting, units = extract.open_extract(job.inputs, job.work, config)
     make_folder(job.output)

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, TypeOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, TypeOptions
 
 from m3w_builder import errors
 from pipelines.local_runner import make_runner
@@ -29,15 +29,34 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 def beam_options(beam_args: Sequence[str]) -> PipelineOptions:
     """Returns Beam's options; raises ConfigError for one that nobody knows (Beam would only warn)."""
-    known = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    known = _OneLineParser(allow_abbrev=False, add_help=False)
     for cls in {cls.__name__: cls for cls in PipelineOptions.__subclasses__()}.values():
         cls._add_argparse_args(known)
     unknown = known.parse_known_args(list(beam_args))[1]
+    if unknown and not unknown[0].startswith("-"):
+        raise errors.ConfigError(
+            f"{unknown[0]}: expected an option; a pattern needs quotes: --input '*.warc.gz'"
+        )
     if unknown:
         raise errors.ConfigError(
             f"{unknown[0]}: neither an option of m3w nor one of Beam's; see --help"
         )
     return PipelineOptions(list(beam_args))
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Raises where argparse would print the usage of all of Beam's options and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise errors.ConfigError(message)
+
+
+def _pipeline(options: PipelineOptions) -> beam.Pipeline:
+    try:
+        return beam.Pipeline(runner=make_runner(options), options=options)
+    except (ValueError, ImportError, AttributeError) as error:  # no such runner, or its options
+        name = options.view_as(StandardOptions).runner
+        raise errors.ConfigError(f"--runner={name}: {error}") from error
 
 
 def run_pipeline(
@@ -55,7 +74,7 @@ def run_pipeline(
     # An exception of ours is raised here, too; two tracebacks of it would hide the one line it may become.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     try:
-        with beam.Pipeline(runner=make_runner(options), options=options) as pipeline:
+        with _pipeline(options) as pipeline:
             build(pipeline)
     except errors.M3WError as error:
         raise type(error)(_undecorated(str(error))) from error

@@ -13,11 +13,11 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from server import BODY, jpeg, serve, server
 
 import m3w_builder
-from m3w_builder.collect import REASONS, WHOLE_FILE, Request, collect
+from m3w_builder.collect import REASONS, Request, collect
 from m3w_builder.config import FetchConfig
 from m3w_builder.fetch.hosts import Turns
 from m3w_builder.packs import read_range
-from m3w_builder.types import Media
+from m3w_builder.types import WHOLE_FILE, Media
 
 ONLINE = FetchConfig(allow_private=True)
 OFFLINE = FetchConfig(network=False)

@@ -8,7 +8,13 @@ from m3w_builder.config import parse
 from m3w_builder.extract import extract_unit
 from m3w_builder.inputs import plan
 from m3w_builder.tables import read_table
+from m3w_builder.types import WHOLE_FILE
 
+TEXT = "<h1>The harbour</h1>" + "".join(
+    f"<p>On night {n} the harbour was quiet, and {n} boats lay still on the black water, which told"
+    " nobody of the storm that was to come. The keeper of the light wrote it all down.</p>"
+    for n in range(4)
+)
 HASTY = {"page_seconds": 0.5}
 PRIVATE = {"allow_private": True}
 
@@ -16,6 +22,73 @@ PRIVATE = {"allow_private": True}
 def rejects(folder: Path) -> list[tuple[str, str]]:
     rows = [row for file in (folder / "rejects").iterdir() for row in read_table(file, "rejects")]
     return [(row["url"], row["reason"]) for row in rows]
+
+
+def resources(site: Path, out: Path) -> list[tuple[str, str]]:
+    """Returns URL path and file of what a folder's pages show that lies on disk."""
+    for unit in plan([str(site)]):
+        extract_unit(unit, out, parse({}))
+    rows = [r for f in (out / "resources").iterdir() for r in read_table(f, "resources")]
+    assert all(row["offset"] == WHOLE_FILE for row in rows)
+    return sorted((row["url"].split("/", 3)[3], Path(row["file"]).name) for row in rows)
+
+
+def site(folder: Path, body: str, *files: str) -> Path:
+    folder.mkdir()
+    (folder / "p.html").write_text(
+        f"<html><title>T</title><body><main>{TEXT}{body}<p>The end of it.</p></main>"
+    )
+    for name in files:
+        content = b"\0\0\0\x20ftypisom" if name.endswith(".mp4") else b"\x89PNG\r\n\x1a\n"
+        (folder / name).write_bytes(content + bytes(40))
+    return folder
+
+
+def test_local_media_are_those_that_the_documents_name(tmp_path: Path) -> None:
+    """A lazy picture, srcset with a comma in a name, a quoted ">", a video; not what no node shows."""
+    body = (
+        '<img alt="a > b" data-lazy-src="1.png" src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">'
+        '<img srcset="w_400,h_300.png 400w, w_800,h_600.png 800w" alt="Two sizes of a harbour">'
+        '<video><source src="v.mp4" type="video/mp4"></video><script src="s.png"></script>'
+        '<img src="gone.png" alt="A picture that nobody saved">'
+    )
+    files = ("1.png", "w_400,h_300.png", "w_800,h_600.png", "v.mp4", "s.png")
+    found = resources(site(tmp_path / "site", body, *files), tmp_path / "out")
+    assert found == [(n, n) for n in ("1.png", "v.mp4", "w_800,h_600.png")]
+
+
+def test_a_base_inside_of_the_site_is_followed_one_elsewhere_is_left_to_the_network(
+    tmp_path: Path,
+) -> None:
+    picture = '<img src="1.png" alt="A harbour at night">'
+    here = site(tmp_path / "here", f'<base href="./">{picture}', "1.png")
+    there = site(tmp_path / "there", f'<base href="https://cdn.test/i/">{picture}', "1.png")
+    assert resources(here, tmp_path / "out1") == [("1.png", "1.png")]
+    assert resources(there, tmp_path / "out2") == []
+
+
+def test_pages_of_one_name_keep_their_own_pictures(tmp_path: Path) -> None:
+    """Two folders, one page name and one picture name in each: every URL leads to one file."""
+    for name in "ab":
+        body = f'<p>Page {name}</p><img src="1.png" alt="A harbour at night">'
+        (site(tmp_path / name, body, "1.png") / "1.png").open("ab").write(name.encode())
+    for unit in plan([str(tmp_path / "[ab]" / "p.html")]):
+        extract_unit(unit, tmp_path / "out", parse({}))
+    files = (tmp_path / "out" / "resources").iterdir()
+    rows = [row for file in files for row in read_table(file, "resources")]
+    assert len({row["url"] for row in rows}) == len({row["record"] for row in rows}) == 2
+    documents = (tmp_path / "out" / "documents").iterdir()
+    kept = [row for file in documents for row in read_table(file, "documents")]
+    assert len({row["id"] for row in kept}) == len(kept) == 4
+
+
+def test_pages_of_a_site_share_one_row_per_picture(tmp_path: Path) -> None:
+    folder = site(tmp_path / "site", "", "1.png")
+    for n in range(3):
+        head = f'<link rel="canonical" href="https://a.test/{n}.html">'
+        picture = '<img src="1.png" alt="A harbour at night">'
+        (folder / f"{n}.html").write_text(f"<html>{head}<body><main>{TEXT}{picture}</main>")
+    assert resources(folder, tmp_path / "out") == [("1.png", "1.png")]
 
 
 def test_a_server_slower_than_a_page_may_be_is_one_reject(tmp_path: Path) -> None:

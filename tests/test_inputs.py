@@ -1,15 +1,18 @@
 """What is asked for becomes units, and units become pages, archived media and rejects."""
 
 import gzip
+import random
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from m3w_builder.errors import InputError
-from m3w_builder.inputs import Unit, plan, read_pages, read_urls
+from m3w_builder.inputs import Unit, folder_of, local_resource, plan, read_pages, read_urls
 from m3w_builder.inputs.sniff import HTML, kind_of
-from m3w_builder.types import Page, Reject, Resource
+from m3w_builder.types import WHOLE_FILE, Page, Reject, Resource
+from m3w_builder.urls import canonical
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 MP4 = b"\0\0\0\x20ftypisom" + bytes(40)
@@ -238,12 +241,10 @@ def save(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("head", "url"),
     [
-        ("<link href='/a?b=1&amp;c=2' rel='x canonical'><base href='https://no.test'>", "https://saved.invalid/d%C3%A9/p.html"),
         ("<link rel=canonical href=https://a.test/p>", "https://a.test/p"),
         ('<meta content="https://a.test/og" property="og:url">', "https://a.test/og"),
         ("<!-- saved from url=(0017)http://b.test/x/y -->", "http://b.test/x/y"),
         ("<!-- saved from url=(0017)http://b.test/x/y --><link rel=canonical href='../z'>", "http://b.test/z"),
-        ("", "https://saved.invalid/d%C3%A9/p.html"),
     ],
 )  # fmt: skip
 def test_the_url_of_a_saved_page(tmp_path: Path, head: str, url: str) -> None:
@@ -253,38 +254,86 @@ def test_the_url_of_a_saved_page(tmp_path: Path, head: str, url: str) -> None:
     assert (page.url, page.source) == (url, "dé/p.html")
 
 
-def test_media_beside_a_saved_page_are_resources(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "head", ["", "<link href='/a?b=1&amp;c=2' rel='x canonical'><base href='https://no.test'>"]
+)
+def test_the_host_of_a_page_that_tells_no_url_is_its_content(tmp_path: Path, head: str) -> None:
+    file = save(tmp_path / "dé" / "p.html", f"<html>{head}<p>Text")
+    (page,) = read(tmp_path)
+    assert isinstance(page, Page)
+    host = sha256(file.read_bytes()).hexdigest()[:16]
+    assert page.url == f"https://{host}.saved.invalid/d%C3%A9/p.html"
+    assert canonical(page.url) == page.url
+
+
+def test_pages_saved_under_one_name_stay_apart(tmp_path: Path) -> None:
+    for name in "ab":
+        save(tmp_path / name / "index.html", f"<p>Page {name}")
+    for patterns in ([tmp_path / "a", tmp_path / "b"], [tmp_path / "*" / "index.html"]):
+        first, second = (page for page in read(*patterns) if isinstance(page, Page))
+        assert first.url != second.url
+        assert first.record != second.record
+
+
+def found_locally(site: Path, page: Page, *references: str) -> list[str]:
+    """Returns the files below the site that references of the page lead to, "" for none."""
+    urls = [canonical(reference, page.url) for reference in references]
+    found = [local_resource(url, page, str(site)) for url in urls]
+    return [str(Path(f.file).relative_to(site)) if f else "" for f in found]
+
+
+@pytest.mark.parametrize("head", ["", "<!-- saved from url=(0017)http://b.test/x/y.html -->"])
+def test_media_beside_a_saved_page_are_found_from_their_urls(tmp_path: Path, head: str) -> None:
+    site = tmp_path / "site"
+    files = ("a b/p_files/é 1.png", "a b/100%.png", "a b/x%20y.png", "a b/q?v=1.png", "root.png")
+    for name in files:
+        save(site / name, "").write_bytes(PNG)
+    (site / "a b/v").write_bytes(MP4)
+    save(site / "a b" / "p.html", f"{head}<p>Text")
+    (page,) = read(site)
+    assert isinstance(page, Page)
+    references = {
+        "p_files/%C3%A9%201.png?v=1": files[0],
+        "./p_files/é 1.png": files[0],
+        "100%25.png": files[1],
+        "100%.png": files[1],
+        "x%2520y.png": files[2],
+        "q%3Fv=1.png": files[3],
+        "../root.png": files[4],
+        "/root.png": files[4],
+        "v": "a b/v",
+    }
+    assert found_locally(site, page, *references) == list(references.values())
+
+
+def test_what_is_no_medium_of_the_folder_is_not_taken(tmp_path: Path) -> None:
     site = tmp_path / "site"
     save(tmp_path / "secret.png", "").write_bytes(PNG)
-    save(
-        site / "a" / "p.html",
-        "<!-- saved from url=(0017)http://b.test/x/y.html --><img src='p_files/%C3%A9.png?v=1'>"
-        "<img srcset='p_files/1.png 1x, p_files/2.png 2x' data-src=/root.png><video poster='p_files/1.png'>"
-        "<source src='p_files/v.mp4'></video><img src='../../secret.png'><img src='p_files/link.png'>"
-        "<img src='http://c.test/p_files/1.png'><img src='p_files/none.png'><script src='p_files/s.js'></script>"
-        "<img src='data:image/png;base64,xx'><img src='/etc/passwd'><iframe src='p_files/frame.html'>",
-    )
-    for name in ("a/p_files/é.png", "a/p_files/1.png", "a/p_files/2.png", "root.png"):
-        save(site / name, "").write_bytes(PNG)
-    (site / "a/p_files/v.mp4").write_bytes(MP4)
-    save(site / "a/p_files/s.js", "x()")
-    save(site / "a/p_files/frame.html", "<p>an advertisement")
-    (site / "a/p_files/link.png").symlink_to(tmp_path / "secret.png")
-    page, *media = read(site)
+    save(site / "s.js", "x()")
+    save(site / "lost.png", "<!DOCTYPE html><p>Not found")
+    save(site / "empty.png", "")
+    (site / "link.png").symlink_to(tmp_path / "secret.png")
+    (site / "folder.png").mkdir()
+    save(site / "p.html", "<!-- saved from url=(0017)http://b.test/x/y/p.html --><p>Text")
+    (page,) = read(site)
     assert isinstance(page, Page)
-    found = [
-        (m.url, str(Path(m.file).relative_to(site)), m.offset)
-        for m in media
-        if isinstance(m, Resource)
-    ]
-    assert found == [
-        ("http://b.test/x/p_files/%C3%A9.png?v=1", "a/p_files/é.png", -1),
-        ("http://b.test/x/p_files/1.png", "a/p_files/1.png", -1),
-        ("http://b.test/x/p_files/2.png", "a/p_files/2.png", -1),
-        ("http://b.test/root.png", "root.png", -1),
-        ("http://b.test/x/p_files/v.mp4", "a/p_files/v.mp4", -1),
-    ]
-    assert len(media) == len(found)
+    references = (
+        "s.js", "lost.png", "empty.png", "link.png", "folder.png", "none.png", "%00.png", "../secret.png",
+        "%2e%2e/secret.png", "..%2fsecret.png", "/etc/passwd", "http://c.test/x/y/p.html", ".", "x" * 5000,
+    )  # fmt: skip
+    assert found_locally(site, page, *references) == [""] * len(references)
+
+
+def test_a_local_file_is_known_by_its_content_not_by_its_place(tmp_path: Path) -> None:
+    found = []
+    for folder, content in (("a", PNG), ("b", PNG), ("c", PNG + b"other")):
+        save(tmp_path / folder / "i.png", "").write_bytes(content)
+        page = Page("https://a.test/p.html", PAGE, source="p.html")
+        found.append(local_resource("https://a.test/i.png", page, str(tmp_path / folder)))
+    records = [f.record for f in found if f]
+    assert records[0] == records[1] == sha256(PNG).hexdigest()[:20]
+    assert records[2] != records[0]
+    assert all(f and (f.offset, f.content_type) == (WHOLE_FILE, "image/png") for f in found)
 
 
 def test_a_folder_is_cut_into_units_of_its_sorted_pages(tmp_path: Path) -> None:
@@ -312,17 +361,31 @@ def test_a_folder_named_like_a_page_is_read_but_not_what_a_browser_saved_beside_
 
 
 def test_one_saved_page_may_be_named(tmp_path: Path) -> None:
-    file = save(tmp_path / "p.html", "<img src='i.png'>")
-    (tmp_path / "i.png").write_bytes(PNG)
-    page, image = read(file)
-    assert isinstance(page, Page)
-    assert isinstance(image, Resource)
-    assert image.url == "https://saved.invalid/i.png"
-    assert page.record == next(p.record for p in read(file) if isinstance(p, Page))
+    file = save(tmp_path / "p.html", "<p>One")
+    save(tmp_path / "q.html", "<p>Another")
+    assert [item.source for item in read(file) if isinstance(item, Page)] == ["p.html"]
+    assert folder_of(str(file)) == folder_of(str(tmp_path)) == str(tmp_path)
 
 
 def test_a_saved_page_that_is_too_large_is_a_reject(tmp_path: Path) -> None:
     save(tmp_path / "p.html", "<p>" + "x" * 999)
     save(tmp_path / "q.html.gz", "").write_bytes(gzip.compress(b"<p>" + bytes(10**6)))
+    save(tmp_path / "r.html.gz", "").write_bytes(
+        gzip.compress(b"<p>" + random.Random(1).randbytes(999))
+    )
     found = read(tmp_path, max_body=500)
-    assert [i.reason for i in found if isinstance(i, Reject)] == ["record_too_large"] * 2
+    assert [i.reason for i in found if isinstance(i, Reject)] == ["record_too_large"] * 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_gzip_page_is_a_reject(tmp_path: Path, damage: str) -> None:
+    body = gzip.compress(b"".join(b"<p>Paragraph %d" % n for n in range(999)), mtime=0)
+    half = len(body) // 2
+    damaged = body[:half] + (b"" if damage == "cut" else b"\xff" * 9 + body[half + 9 :])
+    (tmp_path / "p.html.gz").write_bytes(damaged)
+    (reject,) = read(tmp_path)
+    assert isinstance(reject, Reject)
+    assert (reject.reason, reject.detail) == (
+        "file_unreadable",
+        "p.html.gz: gzip data that is cut or damaged",
+    )

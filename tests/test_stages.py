@@ -49,7 +49,7 @@ def test_full_disk_is_a_line_that_says_what_to_do(tmp_path):
     def work():
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OutputError, match="No space left on device; make room"):
+    with pytest.raises(OutputError, match="written: No space left on device; mend that"):
         run_unit(tmp_path, "u", work)
 
 

@@ -1,6 +1,7 @@
 """Planning of fetches: the newest good capture wins, redirects are followed inside the archive."""
 
 from m3w_builder.collect import Request
+from m3w_builder.types import WHOLE_FILE
 from m3w_builder.wanted import Want, give_up, locate, unit_of
 
 URL = "https://ex.com/a.jpg"
@@ -57,9 +58,19 @@ def test_redirect_that_leaves_the_archive_is_asked_for_over_http():
 
 def test_units_are_archive_ranges_or_host_buckets():
     assert unit_of(Request(URL, "image", (("a.warc.gz", 40 * 2**20),)), 32) == "archive a.warc.gz 2"
-    assert unit_of(Request(URL, "image", (("page_files/x.jpg", -1),)), 32).startswith("archive")
     same_host = {unit_of(Request(f"https://ex.com/{n}", "image", ()), 32) for n in range(9)}
     assert len(same_host) == 1
+
+
+def test_files_on_disk_are_a_bounded_number_of_units_wherever_they_lie():
+    def units(folder):
+        requests = (
+            Request(f"{URL}/{n}", "image", ((f"{folder}/{n}.jpg", WHOLE_FILE),)) for n in range(999)
+        )
+        return [unit_of(request, 32) for request in requests]
+
+    assert set(units("a")) == {f"files {n}" for n in range(32)}
+    assert units("a") == units("b")
 
 
 def test_one_record_in_two_files_is_taken_from_the_same_one_whatever_the_order():

@@ -30,13 +30,13 @@ def build(
         Path | None, typer.Option(help="TOML file; `m3w config` prints the default.")
     ] = None,
     work: Annotated[
-        Path | None, typer.Option(help="Folder of the stages [default: OUTPUT/work].")
+        Path | None, typer.Option(help="Folder of the stages (default: OUTPUT/work).")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes [default: all cores].")
+        int | None, typer.Option(min=1, help="Processes (default: all cores).")
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option(help="Replace another build's shards in OUTPUT.")
+        bool, typer.Option("--overwrite", help="Replace another build's shards in OUTPUT.")
     ] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the yield waterfall as JSON.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from m3w_builder.errors import InputError, OutputError, ShardError
+from m3w_builder.errors import InputError, ShardError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -92,9 +92,10 @@ def show(
     data = shards.open_dataset(path)
     record, parts = data.find(key) if key else data.at(index)
     if html is not None:
+        from m3w_builder.files import write_text
         from m3w_builder.report import sample_page
 
-        _write(html, sample_page(record, parts))
+        write_text(html, sample_page(record, parts))
     elif as_json:
         _print_json(record)
     else:
@@ -169,17 +170,6 @@ def report(
     with Console(stderr=True).status("reading samples"):
         path = write_report(folder, output)
     typer.echo(path)
-
-
-def _write(path: Path, text: str) -> None:
-    from m3w_builder.files import write_text
-
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: expected a file that can be written: {error.strerror}"
-        ) from error
 
 
 def _console() -> "Console":

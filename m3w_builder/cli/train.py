@@ -25,7 +25,7 @@ def train(
     shards: Annotated[Path, typer.Argument(help="Folder of finished shards.")],
     output: Annotated[Path, typer.Option(help="Folder of the run.")],
     preset: Annotated[str, typer.Option(help="Model and recipe; tiny needs no download.")] = "tiny",
-    steps: Annotated[int | None, typer.Option(help="Updates [default: the preset's].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates (default: the preset's).")] = None,
     lm_steps: Annotated[
         int | None, typer.Option(help="Steps of the byte LM before it is frozen.")
     ] = None,
@@ -35,7 +35,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     datasets: Annotated[
-        str | None, typer.Option(help="Kinds, with commas [default: all that are there].")
+        str | None, typer.Option(help="Kinds, with commas (default: all that are there).")
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

@@ -4,6 +4,8 @@ WARC and ARC files are cut by bytes, folders of saved HTML and lists of URLs by 
 """
 
 from m3w_builder.inputs.pages import read_pages as read_pages
+from m3w_builder.inputs.saved import folder_of as folder_of
+from m3w_builder.inputs.saved import local_resource as local_resource
 from m3w_builder.inputs.units import Unit as Unit
 from m3w_builder.inputs.units import plan as plan
 from m3w_builder.inputs.units import read_urls as read_urls

@@ -1,4 +1,7 @@
-"""A unit of work to pages, to where its media are archived, and to what was damaged."""
+"""A unit of work to pages, to where its media are archived, and to what was damaged.
+
+Media beside saved pages are not among them: only a page's documents tell which it shows (`local_resource`).
+"""
 
 import os
 from collections.abc import Iterator

@@ -52,7 +52,8 @@ def _units(pattern: str, range_bytes: int) -> list[Unit]:
     found = sorted(_expand(pattern))
     units = [unit for path in found for unit in _of_path(path, range_bytes)]
     if not units:
-        what = "a folder without any" if os.path.isdir(found[0]) else "only empty files"
+        what = "only empty files" if len(found) > 1 else "an empty file"
+        what = "a folder without any" if os.path.isdir(found[0]) else what
         raise InputError(f"{pattern}: {EXPECTED}; found {what}")
     return units
 

@@ -28,11 +28,7 @@ Section = tuple[str, str, str, str]  # anchor, title, note, content
 def write_report(folder: Path, output: Path | None = None) -> Path:
     """Writes the report of a finished dataset; returns where (default: report.html in it)."""
     path = output or folder / "report.html"
-    text = report(folder)
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise OutputError(f"{path}: expected a file to write: {error.strerror}") from error
+    write_text(path, report(folder))
     return path
 
 

@@ -58,6 +58,8 @@ class Dataset:
                     return index.record(key), index.parts(key)
             left -= row["documents"]
         count = sum(row["documents"] for row in self.rows)
+        if not count:
+            raise InputError("expected a dataset with samples, found one without any")
         raise InputError(f"expected an index below {count}, the number of samples, found {number}")
 
 
@@ -130,7 +132,10 @@ def shard_index(rows: Iterable[Row]) -> Record:
 
 def read_waterfall(folder: Path) -> Record | None:
     """Returns the yield waterfall of a build, None where there is none (a tar on its own)."""
-    return _json(folder / WATERFALL)
+    found = _json(folder / WATERFALL)
+    if found is not None and not isinstance(found.get("sections"), list):
+        raise ShardError(f'{folder / WATERFALL}: expected a list of "sections"')
+    return found
 
 
 def dataset_title(folder: Path) -> str:
