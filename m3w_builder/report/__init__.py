@@ -6,7 +6,6 @@ Samples are spread evenly over the key order, a shuffle: the same dataset gives 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from m3w_builder.errors import OutputError
 from m3w_builder.files import write_text
 from m3w_builder.render import size
 from m3w_builder.report import charts, gallery, rejects
