@@ -110,7 +110,9 @@ def test_report_is_written_beside_the_shards_or_where_asked(tmp_path: Path) -> N
 
 def test_report_that_cannot_be_written_or_has_no_dataset_is_one_line(tmp_path: Path) -> None:
     folder = dataset(tmp_path / "out")
-    with pytest.raises(OutputError, match=r"manifest\.jsonl: expected a folder that can be written"):
+    with pytest.raises(
+        OutputError, match=r"manifest\.jsonl: expected a folder that can be written"
+    ):
         write_report(folder, folder / "manifest.jsonl" / "x.html")
     with pytest.raises(InputError, match="no manifest"):
         write_report(tmp_path)
