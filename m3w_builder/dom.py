@@ -76,6 +76,9 @@ _MARKUP = re.compile(
 )
 _LONG_TAG = 20_000  # characters: shorter ones cannot hold enough attributes to hurt
 _VOID = word_set("area base br col embed hr img input link meta param source track wbr")
+_METADATA = word_set(
+    "base basefont bgsound link meta noframes noscript script style template title"
+)
 _CLOSES_ITSELF = word_set("p li dt dd tr td th option optgroup thead tbody tfoot")
 
 
@@ -224,7 +227,19 @@ def _lxml(text: str) -> Element | None:
         root = etree.fromstring(text.encode("utf-8", "replace"), parser)
     except etree.XMLSyntaxError:
         return None
-    return root if root is None or root.tag == "html" else None
+    if root is None or root.tag != "html":
+        return None
+    _empty_head(root)
+    return root
+
+
+def _empty_head(root: Element) -> None:
+    """Moves content out of the head: where <body> is left out, lxml leaves <article> and its like there."""
+    head, body = root.find("head"), root.find("body")
+    strays = [] if head is None else [e for e in head if e.tag not in _METADATA]
+    if strays:
+        body = etree.SubElement(root, "body") if body is None else body
+        body[:0] = strays
 
 
 def _guard_attributes(text: str) -> None:

@@ -53,6 +53,8 @@ def make_folder(folder: Path) -> Path:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it on success, removes it on failure."""
+    if path.is_dir():
+        raise OutputError(f"{path}: expected a file to write, found a folder")
     temporary = make_folder(path.parent) / f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}"
     with writable(path.parent):
         try:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.style import Style
@@ -25,6 +26,7 @@ WIDTH = 96  # columns of a document: longer lines read badly
 THUMBNAIL = (24, 8)  # columns and rows; a row is two pixels high
 FRAME = (14, 5)
 FRAMES_SHOWN = 6
+WIDEST = 1000  # columns of a table
 BAR = 28  # columns of the longest bar
 ROLES = {"heading": "bold", "caption": "italic", "code": "dim", "quote": "italic dim"}
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -44,6 +46,13 @@ def size(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def print_whole(console: Console, tables: RenderableType) -> None:
+    """Prints tables as wide as they are: rich would cut figures where a terminal only wraps lines."""
+    needed = Measurement.get(console, console.options.update(max_width=WIDEST), tables).maximum
+    console.width = max(console.width, needed)
+    console.print(tables)
 
 
 # Waterfall

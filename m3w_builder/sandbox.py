@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
@@ -114,24 +115,26 @@ def _serve(pipe: "Connection[Any, Any]") -> None:
     """The child's life: calls until the parent is gone. Running out of memory ends it, on purpose."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    while True:
-        signal.alarm(0)
-        try:
-            function, args, seconds = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            return
-        module, _, name = function.partition(":")
-        try:
-            value = getattr(importlib.import_module(module), name)(
-                partial(_beat, pipe, seconds), *args
-            )
-        except MemoryError:
-            os._exit(1)
-        except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it
-            error.add_note(_trace(error))
-            pipe.send(("raised", error))
-        else:
-            pipe.send(("done", value))
+    with suppress(EOFError, ConnectionError):  # the parent is gone
+        while True:
+            signal.alarm(0)
+            _answer(pipe, *pipe.recv())
+
+
+def _answer(
+    pipe: "Connection[Any, Any]", function: str, args: tuple[Any, ...], seconds: float
+) -> None:
+    """Does one call and sends what came of it."""
+    module, _, name = function.partition(":")
+    try:
+        value = getattr(importlib.import_module(module), name)(partial(_beat, pipe, seconds), *args)
+    except MemoryError:
+        os._exit(1)
+    except BaseException as error:  # noqa: BLE001 - carried to the parent, which raises it
+        error.add_note(_trace(error))
+        pipe.send(("raised", error))
+    else:
+        pipe.send(("done", value))
 
 
 def _beat(pipe: "Connection[Any, Any]", seconds: float, label: str) -> None:

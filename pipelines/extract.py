@@ -47,8 +47,10 @@ def open_extract(inputs: Sequence[str], work: Path, config: Config) -> tuple[Sta
 def run(stage: Stage, units: Sequence[Unit], config: Config, beam_args: Sequence[str]) -> Stage:
     """Runs the stage unless it is finished."""
     if not stage.finished:
-        run_pipeline(lambda p: build(p, units, stage, config), beam_args, useful=len(units))
-        sandbox().close()  # of a run inside this process
+        try:
+            run_pipeline(lambda p: build(p, units, stage, config), beam_args, useful=len(units))
+        finally:
+            sandbox().close()  # of a run inside this process
         stage.finish()
     return stage
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,40 @@ def test_reader_that_closes_the_pipe_early_sees_no_traceback(tmp_path: Path) -> 
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait()
+
+
+def test_narrow_terminal_cuts_no_figure(tmp_path: Path) -> None:
+    folder = dataset(tmp_path)
+    code = "from m3w_builder.cli import run; run()"
+    for verb in ("ls", "stats"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, verb, str(folder)],
+            env={**os.environ, "COLUMNS": "40"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "…" not in done.stdout
+        assert "documents" in done.stdout
+
+
+def test_page_or_report_in_the_place_of_a_folder_is_one_line(m3w, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = dataset(tmp_path / "out")
+    for arguments in (
+        ("show", folder, "--html", tmp_path),
+        ("report", folder, "--output", tmp_path),
+    ):
+        assert m3w(*arguments) == (
+            1,
+            "",
+            f"m3w: {tmp_path}: expected a file to write, found a folder\n",
+        )
+
+
+def test_waterfall_of_another_shape_is_one_line(m3w, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = dataset(tmp_path)
+    (folder / "waterfall.json").write_text('{"a": 3}')
+    for verb in ("stats", "report"):
+        code, _, err = m3w(verb, folder)
+        assert (code, err.count("\n")) == (1, 1)
+        assert 'expected a list of "sections"' in err

@@ -96,3 +96,9 @@ def test_paths_name_every_element_as_xpath_does() -> None:
     paths = dom.Paths()
     for element in root.iter():
         assert root.getroottree().xpath(paths.of(element)) == [element]
+
+
+def test_content_without_a_body_tag_is_not_left_in_the_head() -> None:
+    root = dom.parse("<title>T</title><article><p>words</article><meta name=x><p>more")
+    assert [element.tag for element in root[0]] == ["title", "meta"]
+    assert [element.tag for element in root[1]] == ["article", "p"]

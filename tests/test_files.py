@@ -1,9 +1,13 @@
 """Atomic files: all or nothing, and killed attempts can be swept."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from m3w_builder.errors import OutputError
-from m3w_builder.files import TEMPORARY, atomic, locked, sweep, write_text
+from m3w_builder.files import TEMPORARY, atomic, locked, sweep, writable, write_text
 
 
 def test_file_appears_only_when_the_block_ends(tmp_path):
@@ -40,3 +44,30 @@ def test_second_lock_is_refused_with_a_reason(tmp_path):
         pass
     with locked(tmp_path / "lock"):
         pass
+
+
+def test_folder_in_the_place_of_a_file_is_told(tmp_path):
+    with pytest.raises(OutputError, match="expected a file to write, found a folder"):
+        write_text(tmp_path, "x")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG])
+def test_what_the_disk_refuses_is_an_output_error_that_names_the_folder(tmp_path, code):
+    with (
+        pytest.raises(OutputError, match=f"^{tmp_path}: .*{os.strerror(code)}"),
+        atomic(tmp_path / "a"),
+    ):
+        raise OSError(code, os.strerror(code))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_in_the_place_of_a_folder_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file" / "a", tmp_path / "file" / "b" / "c"):
+        with pytest.raises(OutputError, match="expected a folder that can be written"):
+            write_text(path, "x")
+
+
+def test_unreadable_input_is_no_fault_of_the_output(tmp_path):
+    with pytest.raises(PermissionError), writable(tmp_path / "out"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(Path("/elsewhere/input")))

@@ -1,12 +1,13 @@
 """Packs are plain reproducible tars whose members can be read by place."""
 
 import io
+import resource
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from m3w_builder.errors import ShardError
+from m3w_builder.errors import OutputError, ShardError
 from m3w_builder.packs import PackWriter, read_range
 
 BODIES = {"a.jpg": b"first", "b.png": bytes(512), "c.webp": b"", "d.jpg": b"x" * 1000}
@@ -69,3 +70,14 @@ def test_pack_of_nothing_is_an_empty_tar(tmp_path: Path) -> None:
     write(tmp_path / "p.tar", {})
     with tarfile.open(fileobj=io.BytesIO((tmp_path / "p.tar").read_bytes())) as tar:
         assert tar.getnames() == []
+
+
+def test_pack_whose_last_bytes_find_no_room_does_not_appear(tmp_path: Path) -> None:
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, old[1]))  # no file grows beyond it
+    try:
+        with pytest.raises(OutputError), PackWriter(tmp_path / "x.tar") as pack:
+            pack.add("a.jpg", b"x" * 600)  # fits into the buffer: the close fails
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert list(tmp_path.iterdir()) == []

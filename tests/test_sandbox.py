@@ -24,6 +24,14 @@ def hang(beat):
     time.sleep(60)
 
 
+def rest(beat):
+    time.sleep(0.6)
+    beat("item")
+    beat("")
+    time.sleep(0.6)
+    return "rested"
+
+
 def die(beat):
     beat("deadly")
     os.abort()
@@ -80,3 +88,7 @@ def test_child_that_died_between_two_calls_is_replaced(sandbox):
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.2)
     assert call(sandbox, "double", 3) == 6
+
+
+def test_time_between_items_is_not_the_items(sandbox):
+    assert call(sandbox, "rest", seconds=0.3) == "rested"

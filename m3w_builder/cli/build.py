@@ -66,7 +66,7 @@ def build(
     if json_:
         typer.echo(json.dumps(flow))
     else:
-        Console().print(render.waterfall(flow))
+        render.print_whole(Console(), render.waterfall(flow))
 
 
 def config() -> None:

@@ -100,7 +100,8 @@ def show(
         _print_json(record)
     else:
         console = _console()
-        colours = console.is_terminal and console.color_system in ("256", "truecolor")
+        colours = console.color_system in ("256", "truecolor") and not console.no_color
+        colours = colours and console.is_terminal
         console.width = min(console.width, render.WIDTH)
         console.print(render.document(record, parts, pictures=colours))
 
@@ -179,7 +180,9 @@ def _console() -> "Console":
 
 
 def _show(renderable: "RenderableType") -> None:
-    _console().print(renderable)
+    from m3w_builder import render
+
+    render.print_whole(_console(), renderable)
 
 
 def _print_json(value: Any) -> None:
