@@ -94,7 +94,10 @@ Obtain = Callable[[BinaryIO | None], _Body]  # given a file, the body goes there
 
 
 def collect(requests: Sequence[Request], *, pack: Path, config: FetchConfig) -> list[Media]:
-    """Writes the pack and returns one Media per request, in the order of (url, kind)."""
+    """Writes the pack and returns one Media per request, in the order of (url, kind).
+
+    Where the network has nothing better, the row says what is wrong with the archived copy.
+    """
     ordered = sorted(requests, key=lambda request: (request.url, request.kind))
     pack.parent.mkdir(parents=True, exist_ok=True)
     with _Unit(pack.parent, config) as unit:
@@ -102,7 +105,8 @@ def collect(requests: Sequence[Request], *, pack: Path, config: FetchConfig) -> 
         missing = [n for n, row in enumerate(rows) if row.status != "ok"]
         if config.network and missing:
             for n, row in _downloaded([ordered[n] for n in missing], unit, config):
-                rows[missing[n]] = row
+                if row.status == "ok" or rows[missing[n]].status == "not_archived":
+                    rows[missing[n]] = row
         with PackWriter(pack) as writer:
             return [unit.packed(row, writer) for row in rows]
 

@@ -87,6 +87,17 @@ def test_web_is_asked_when_the_archive_has_nothing_usable(base: str, tmp_path: P
     assert (row.content_type, row.final_url) == ("image/jpeg", f"{base}/ok.jpg")
 
 
+def test_damaged_copy_is_the_reason_when_the_web_has_none(base: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("<html>no image")
+    places = ((str(tmp_path / "a.jpg"), WHOLE_FILE),)
+    (row,) = collect(
+        [Request(f"{base}/missing", "image", places)],
+        pack=tmp_path / "p.tar",
+        config=FetchConfig(allow_private=True),
+    )
+    assert row.status == "not_an_image"
+
+
 def test_no_archive_and_no_network_is_a_reason(tmp_path: Path) -> None:
     row = one(Request("http://example.com/a.jpg", "image"), tmp_path, OFFLINE)
     assert (row.status, row.pack) == ("not_archived", "")
