@@ -28,7 +28,6 @@ class ParsedPage:
     base: str  # what relative addresses are relative to
     root: Element  # html
     title: str
-    lang: str  # as declared, "" if not
     page: Page
     walk: Walk  # items and boxes of the whole page, captions bound
 
@@ -44,13 +43,10 @@ def read_page(page: Page) -> ParsedPage:
         raise PageError("bad_url", page.url[:200])
     root = dom.parse(dom.decode(page.html, page.content_type))
     declared = next((e.get("href") or "" for e in root.iter("base") if e.get("href")), "")
-    lang = (
-        root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""
-    ).strip()
     base = canonical(declared, url) or url
     walk = Walk(root, base)
     bind(walk)
-    return ParsedPage(url, base, root, _title(root), lang[:35], page, walk)
+    return ParsedPage(url, base, root, _title(root), page, walk)
 
 
 def _title(root: Element) -> str:
