@@ -1,6 +1,6 @@
 """Other extractors from PyPI, each run the way it does best at interleaved documents.
 
-    pip install trafilatura readability-lxml resiliparse newspaper4k
+    pip install trafilatura readability-lxml resiliparse 'newspaper4k[ja,th,zh,nlp]'
 
 They are imported when first run; none of them is needed by the product or its tests. `run` is the
 peer's own work, from bytes to what it returns, and the only thing that is timed; turning that into
@@ -154,7 +154,10 @@ def newspaper(page: Page) -> str:
         library = import_module("newspaper")
     logging.getLogger("newspaper").setLevel(logging.CRITICAL)
     article = library.Article(page.url, fetch_images=False, clean_article_html=False)
-    article.download(input_html=page.html).parse()
+    try:
+        article.download(input_html=page.html).parse()
+    except (ValueError, ImportError, LookupError, library.ArticleException):
+        return ""  # control characters; no library or data for the language; an empty page
     return str(article.article_html)
 
 
@@ -181,7 +184,7 @@ PEERS = {
     "trafilatura-fast": _trafilatura(fast=True),
     "readability": Peer("readability-lxml", "readability", readability, html_rows),
     "resiliparse": Peer("resiliparse", "resiliparse", resiliparse, line_rows),
-    "newspaper": Peer("newspaper4k", "newspaper", newspaper, html_rows),
+    "newspaper": Peer("'newspaper4k[ja,th,zh,nlp]'", "newspaper", newspaper, html_rows),
     "everything": Peer(
         "lxml", "lxml", lxml, lambda tree: [] if tree is None else tree_rows([tree])
     ),

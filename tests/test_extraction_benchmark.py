@@ -130,7 +130,7 @@ def test_missing_peer_gives_one_line_and_the_others_run(
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         "trafilatura is not installed: pip install trafilatura",
-        "newspaper is not installed: pip install newspaper4k",
+        "newspaper is not installed: pip install 'newspaper4k[ja,th,zh,nlp]'",
     ]
     assert list(table(printed.out))[2:] == ["m3w"]
 
