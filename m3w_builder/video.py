@@ -432,7 +432,7 @@ def player(url: str) -> str:
     """
     if watch := _on_known_site(url):
         return watch
-    if not _ADDRESS_INSIDE.search(url, 8):
+    if not _ADDRESS_INSIDE.search(url, 8) or _FILE.search(urlsplit(url).path):
         return ""
     _, archived, original = url[8:].partition("/http")  # "web.archive.org/web/2016if_/https://..."
     values = ["http" + original] if archived else []

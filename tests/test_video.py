@@ -35,6 +35,7 @@ YT = "https://www.youtube.com/embed/abcdefghijk"
     [
         ('<video src="a.mp4"></video>', BASE + "a.mp4"),
         ('<video src="/clip?id=1"></video>', "https://ex.com/clip?id=1"),
+        ('<video src="/a.mp4?from=https://youtu.be/abcdefghijk"></video>', "https://ex.com/a.mp4?from=https://youtu.be/abcdefghijk"),
         ('<video><source src="a.m3u8"><source src="a.webm"></video>', BASE + "a.webm"),
         ('<video><source src="/a" type="application/x-mpegURL"><source src="/b" type="video/mp4"></video>', "https://ex.com/b"),
         ('<video><source data-src="a.mp4"></video>', BASE + "a.mp4"),
