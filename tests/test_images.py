@@ -60,6 +60,13 @@ def url(markup: str) -> str:
         ('<img srcset="/b.jpg .5x, /a.jpg">', "/a.jpg"),
         ('<img src="/cat.jpg" srcset="/cat-300x200.jpg 300w, /cat-600x400.jpg 600w">', "/cat.jpg"),
         ('<img src="/cat.jpg" srcset="/cat.jpg 600w, /cat-900x600.jpg 900w">', "/cat-900x600.jpg"),
+        (
+            '<img src="/a/cat-articleLarge.jpg" srcset="/a/cat-jumbo.jpg 1024w">',
+            "/a/cat-jumbo.jpg",
+        ),
+        ('<img src="/p/7/thumb.jpg" data-x="/p/7/144x144.jpg">', "/p/7/144x144.jpg"),
+        ('<img src="undefined">', ""),
+        ('<img src="/photos/638a0bbf/undefined">', "/photos/638a0bbf/undefined"),
         ('<img src="/dog.jpg" srcset="/cat-300x200.jpg 300w">', "/cat-300x200.jpg"),
         # lazy loading, by the value and not by a list of names
         ('<img src="/x.svg" data-foo-bar="/real.jpg">', "/real.jpg"),
@@ -422,6 +429,8 @@ DIFFERENT = """
     https://ex.com/uploads/640/image.jpg https://ex.com/uploads/720/image.jpg
     https://ex.com/2019/12/cat.jpg https://ex.com/2020/12/cat.jpg
     https://ex.com/s01/e02.jpg https://ex.com/s02/e02.jpg
+    https://ex.com/pict_600x600-300x300.jpg https://ex.com/pict_600x6002-300x300.jpg
+    https://ex.com/tech-720x225px-2.png https://ex.com/tech-720x844px-1.png
     https://ex.com/level-1x1.jpg https://ex.com/level-1x2.jpg
     https://ex.com/albums/20200101/101.jpg https://ex.com/albums/20200101/102.jpg
     https://ex.com/img/large.jpg https://ex.com/img/small.jpg

@@ -16,7 +16,7 @@ from m3w_builder.images.candidates import (
     of_element,
     of_picture,
 )
-from m3w_builder.images.keys import pixels_in, same_picture, stem
+from m3w_builder.images.keys import is_original, pixels_in, same_picture, stem
 from m3w_builder.images.names import (
     is_image_address,
     is_placeholder,
@@ -33,6 +33,7 @@ IMAGE_TAGS = frozenset(("img", "amp-img", "amp-anim", "image"))
 _EMBEDDED = {"object": "data", "embed": "src"}
 _PLACES = frozenset(("div", "span", "figure", "i", "section", "a"))  # a lazy picture is put into
 MIN_SIDE = 3  # declared pixels: a smaller side is a counter or a line, not a picture
+_NOTHING = frozenset(("undefined", "null", "none", "false"))  # what a script wrote
 MAX_STYLE = 4096  # characters of a style that are looked at
 MAX_PIXELS = 10**6  # of an address without a size: the original
 MAX_LINK_DEPTH = 3  # levels between a thumbnail and the link around it
@@ -221,17 +222,17 @@ def _original(url: str, best: Candidate, candidates: list[Candidate], base: str)
     listed = {candidate.url for candidate in candidates if candidate.listed}
     for other in candidates:
         if size and not other.lesser and not other.listed and other.url not in listed:
-            pixels = pixels_in(other.url) or MAX_PIXELS
-            if pixels > size and other.url != best.url:
+            pixels = pixels_in(other.url)
+            if other.url != best.url and (pixels > size or not pixels):
                 larger = _address(other, base)
-                if larger and same_picture(larger, url):
-                    url, size = larger, pixels
+                if larger and same_picture(larger, url) and (pixels or is_original(larger)):
+                    url, size = larger, pixels or MAX_PIXELS
     return url
 
 
 def _address(candidate: Candidate, base: str) -> str:
     url = candidate.url
-    if url[:1] == "#" or "{" in url or "<" in url or is_placeholder(url):
+    if url[:1] == "#" or url in _NOTHING or "{" in url or "<" in url or is_placeholder(url):
         return ""
     return canonical(url, base)
 

@@ -19,7 +19,7 @@ _CACHED = 16_384  # addresses
 
 _SIZE_WORDS = word_set(
     "thumb thumbs thumbnail thumbnails tn small medium large original originals orig full fullsize"
-    " preview previews resized resize scaled big huge xlarge square master smart unsafe"
+    " preview previews xxs xs xl xxl resized resize scaled big huge xlarge square master smart unsafe"
     " fit-in fit adaptive trim"
 )
 _NEXT_IS_SIZE = word_set("max min w h width height q quality size resize crop scale fit fit-in rs")
@@ -78,7 +78,7 @@ _SIZE_VALUE = re.compile(
 )
 _BARE_OPTION = re.compile(r"\d{5,}|imageview2/.*|imagemogr2/.*|\$.*\$|" + _DIMENSIONS, re.I)
 _SUFFIX = re.compile(
-    r"[-_.@~](?:\d{2,4}x\d{1,4}|\d{1,4}x\d{2,4}|16x9|9x16|21x9|4x3|3x2|\d{2,4}x|x\d{3,4}"
+    r"[-_.@~](?:(\d{2,4}x\d{1,4}|\d{1,4}x\d{2,4})|16x9|9x16|21x9|4x3|3x2|\d{2,4}x|x\d{3,4}"
     r"|[23]x|\d{2,4}(?:w|px)|thumb(?:nail)?|small|medium|large|tn|scaled|full|fullsize|orig(?:inal)?|big|preview"
     r"|bigger|normal|mini|crop(?:[-_](?:center|top|bottom|left|right))?|(?-i:[a-z]*(?:Large|Jumbo|Medium|Small"
     r"|Thumb|Standard|Full)\w*|jumbo))$",
@@ -104,7 +104,7 @@ _IIIF = re.compile(
     r"(?:default|color|gray|bitonal|native)\.\w+$"
 )
 _PIXELS = re.compile(
-    r"[-_.](\d{2,4})x\d{1,4}(?=[-_.@]|$)|[?&/,;](?:im|max-?)?w(?:id|idth)?[=_](\d{1,4})(?!\d)"
+    r"[-_./](\d{2,4})x\d{1,4}(?=[-_.@]|$)|[?&/,;](?:im|max-?)?w(?:id|idth)?[=_](\d{1,4})(?!\d)"
     r"|/[sw](\d{3,4})(?=[-/])|/(\d{2,4})x\d{0,4}/|/(\d{2,4})px-|[?&](?:resize|fit|size)=(\d{2,4})(?!\d)"
     r"|[-_.](\d{3,4})w(?=[-_.]|$)|/(\d{2,4}),\d*/0/|=[sw](\d{2,4})(?=-|$)",
     re.I,
@@ -135,6 +135,13 @@ def pixels_in(url: str) -> int:
         return 0
     match = _PIXELS.search(url)
     return int(match[match.lastindex]) if match and match.lastindex else 0
+
+
+def is_original(url: str) -> bool:
+    """Tells whether nothing in an address says that it is one of several sizes."""
+    path, mark, query = url.partition("://")[2].removeprefix("www.").partition("?")
+    match = EXTENSION.search(path, max(0, len(path) - 6))
+    return picture_key(url) == (path[: match.start()] if match else path) + mark + query
 
 
 def stem(url: str) -> str:
@@ -241,11 +248,15 @@ def _stripped(name: str) -> str:
     """Returns a file name without extensions and without what says its size."""
     while (dot := name.rfind(".")) > 0 and EXTENSION.fullmatch(name, dot):
         name = name[:dot]
-    shorter = _PREFIX.sub("", name, count=1) if name[:1] in _PREFIXES else name
+    match = _PREFIX.match(name) if name[:1] in _PREFIXES else None
+    shorter = name[match.end() :] if match else name
+    numbered = False
     for _ in range(MAX_SUFFIXES):
         match = _SUFFIX.search(shorter)
-        if not match or not match.start():
+        # A second pair of numbers is the picture's own: "poster_600x600-300x300".
+        if not match or not match.start() or (match[1] and numbered):
             break
+        numbered = numbered or bool(match[1])
         shorter = shorter[: match.start()]
     shorter = _LETTER_SIZE.sub("", shorter)
     match = _SCREEN_WIDTH.search(shorter)

@@ -19,7 +19,7 @@ _STAND_IN = re.compile(
 # ... and one of only these words does: "blank.gif", "grey-16x9.png", but not "point-blank.jpg".
 _EMPTY = word_set(
     "blank spacer transparent pixel pix loading loader preloader preload lazy spinner dummy clear"
-    " empty grey gray shim trans ajax null undefined none skeleton lqip"
+    " empty grey gray shim trans ajax skeleton lqip"
 )
 _FILLERS = word_set("image img gif bg icon x px w h circle animation small large s t p dot min svg")
 _HINTS = _EMPTY | word_set(  # a word of every name that _STAND_IN finds
