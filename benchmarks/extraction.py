@@ -45,14 +45,13 @@ from lxml import etree
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.peers import PEERS, Peer, Row
-from m3w_builder import images
 from m3w_builder.config import Config
 from m3w_builder.errors import PageError
 from m3w_builder.extract import extract as measured
+from m3w_builder.images import addresses
 from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.types import Document, Image, Page, Text, Video
-from m3w_builder.urls import canonical
 
 H1 = re.compile(r"/h1(\[\d+\])?$")  # at the end of a DOM path
 OURS = "m3w"
@@ -191,20 +190,22 @@ def as_row(node: Text | Image | Video, parsed: ParsedPage) -> Row:
         return {"type": "text", "text": node.text, "role": node.role}
     if isinstance(node, Video):
         return {"type": "video", "src": node.url, "title": node.title}
-    element: Any = parsed.root.getroottree().xpath(node.path)[0]  # type: ignore[index]
-    shown: list[str] = getattr(images, "addresses", plain_src)(element, parsed.base)
+    shown = addresses(element_at(parsed.root, node.path), parsed.base)
     return {
         "type": "image",
         "src": node.url,
-        "srcs": list(dict.fromkeys(filter(None, [node.url, *shown]))),
+        "srcs": list(dict.fromkeys([node.url, *shown])),
         "alt": node.alt,
         "caption": node.caption,
     }
 
 
-def plain_src(element: etree._Element, base: str) -> list[str]:
-    """Returns the address in an element's src."""
-    return [canonical(element.get("src") or "", base)]
+def element_at(root: etree._Element, path: str) -> etree._Element:
+    """Returns the element of a DOM path; XPath would not have the "v:image" of some pages."""
+    for step in path.split("/")[2:]:
+        tag, _, number = step.partition("[")
+        root = [child for child in root if child.tag == tag][int(number[:-1] or 1) - 1]
+    return root
 
 
 def score(scorer: Path, manifest: Path, predictions: Path) -> Mapping[str, float]:

@@ -7,15 +7,17 @@ peer's own work, from bytes to what it returns, and the only thing that is timed
 the scorers' rows is ours and free. Where a peer has no notion of bytes it decodes with its own tool.
 
 `trafilatura` runs with its defaults and images on, as XML; -precision, -recall and -fast are its own
-settings of these names. Its "text" is its plain text under the same setting, which is what it is tuned
-for (comments off in both). `readability` is its summary, pictures where they stand in it; `resiliparse`
-has text only. `newspaper` is its article HTML, not its list of pictures, which has no places and names
-every picture of the page. Two limits stand beside them: `everything` is all visible text and every
-<img> of a page, what recall alone buys; `lxml` parses and does nothing else, the speed that nothing
-built on it exceeds.
+settings of these names. It is not told the page's address, so that its addresses stay the page's own
+and <base> counts, and where it gives a whole srcset for an address we read the first of it. Its "text"
+is its plain text under the same setting, which is what it is tuned for (comments off in both).
+`readability` is its summary, pictures where they stand in it; `resiliparse` has text only. `newspaper`
+is its article HTML, not its list of pictures, which has no places and names every picture of the page.
+Two limits stand beside them: `everything` is all visible text and every <img> of a page, what recall
+alone buys; `lxml` parses and does nothing else, the speed that nothing built on it exceeds.
 """
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ INLINE = (
     "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q s samp "
     "small span strike strong sub sup time tt u var wbr hi ref"  # the last two are trafilatura's
 )
+SRCSET = re.compile(r"^\s*(\S+)\s+[\d.]+[wx]\b.*", re.DOTALL)  # its first address
 INLINE_TAGS = frozenset(INLINE.split())
 UNSEEN_TAGS = frozenset(("head", "script", "style", "noscript", "template"))
 
@@ -117,13 +120,17 @@ def trafilatura(page: Page, **settings: Any) -> str:
     extract = import_module("trafilatura").extract
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     settings = {"output_format": "xml", "include_images": True, **settings}
-    return str(extract(page.html, url=page.url, include_comments=False, **settings) or "")
+    return str(extract(page.html, include_comments=False, **settings) or "")
 
 
 def trafilatura_rows(xml: str) -> list[Row]:
     """Returns the rows of trafilatura's XML."""
     parser = etree.XMLParser(recover=True, huge_tree=True)
-    return tree_rows(etree.fromstring(xml.encode(), parser).iter("main")) if xml else []
+    rows = tree_rows(etree.fromstring(xml.encode(), parser).iter("main")) if xml else []
+    for row in rows:
+        if row["type"] == "image":
+            row["src"] = SRCSET.sub(r"\1", row["src"])
+    return rows
 
 
 def readability(page: Page) -> str:

@@ -77,6 +77,22 @@ def test_predictions_are_in_the_scorers_form(
     assert table(capsys.readouterr().out)["extractor"] == ["pages/s/core", "x trafilatura"]
 
 
+def test_picture_in_an_element_with_a_prefix(tmp_path: Path) -> None:
+    html = f"<p>{TEXT}</p><o:p>a</o:p><o:p><img src=/i.jpg></o:p><p>{TEXT}</p>"
+    (tmp_path / "a.html").write_text(html, encoding="utf-8")
+    output = tmp_path / "out.jsonl"
+    run(manifest(tmp_path, [{"id": "a", "html": "a.html", "url": "http://h/a"}]), str(output))
+    images = [node for node in rows_in(output)[0]["nodes"] if node["type"] == "image"]
+    assert [node["srcs"] for node in images] == [["http://h/i.jpg"]]
+
+
+def test_trafilatura_addresses_are_the_first_of_a_srcset() -> None:
+    sources = ("/a.jpg", "/a%20b.jpg 1x", "/a-300.jpg 300w, /a-600.jpg 600w", "/two words.jpg")
+    xml = "".join(f"<graphic src='{source}'/>" for source in sources)
+    rows = sys.modules["benchmarks.peers"].trafilatura_rows(f"<doc><main>{xml}</main></doc>")
+    assert [row["src"] for row in rows] == ["/a.jpg", "/a%20b.jpg", "/a-300.jpg", "/two words.jpg"]
+
+
 def test_pages_lie_in_another_folder_and_have_only_a_base(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
