@@ -1,9 +1,12 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import html
 
 from m3w_builder import images
+from m3w_builder.urls import canonical
 
 TAGS = ("img", "amp-img", "amp-anim", "object", "embed")
 BASE = "https://ex.com/blog/2020/post.html"
@@ -300,6 +303,9 @@ def test_a_background_picture(markup: str, expected: str) -> None:
         assert paths(element)[0] == expected
 
 
+PIECES = st.sampled_from(
+    "/ ? & = . , a cat .jpg thumb 640 -300x200 url= https:// %2F w_200 cdn-cgi x.com styles =s9".split()
+)
 SAME = {
     "cms suffixes": """
         https://ex.com/u/2020/01/cat.jpg
@@ -459,6 +465,13 @@ def test_one_picture_in_several_sizes_has_one_key(group: str) -> None:
 def test_different_pictures_have_different_keys(line: str) -> None:
     one, _, other = line.strip().rpartition(" ")
     assert not images.same_picture(one, other), images.picture_key(one)
+
+
+@given(st.lists(PIECES, max_size=10).map("".join))
+def test_a_key_is_found_for_any_address(rest: str) -> None:
+    address = canonical("https://ex.com/" + rest)
+    assert images.picture_key(address)
+    assert images.same_picture(address, address)
 
 
 def test_no_two_groups_share_a_key() -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -53,8 +52,7 @@ class Attribute(NamedTuple):
     density: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An address with the size it promises: `width` pixels, else `density`."""
 
     url: str
@@ -88,6 +86,10 @@ def srcset(value: str) -> list[Candidate]:
 
 
 def _described(url: str, descriptor: str) -> Candidate:
+    if descriptor[-1:] == "w" and len(descriptor) <= 6 and descriptor.isascii():
+        number = descriptor[:-1]
+        if number.isdigit():
+            return Candidate(url, int(number), 1.0, 1, listed=True)
     width, density, unknown = 0, 1.0, False
     for part in descriptor.split() if len(descriptor) <= MAX_VALUE else ():
         number, unit = part[:-1], part[-1]
@@ -145,8 +147,10 @@ def attribute_of(name: str) -> Attribute:
 
 
 def _set(value: str, attribute: Attribute) -> list[Candidate]:
-    found = [each for each in srcset(value) if each.url[:5].lower() != "data:"]
-    return [replace(each, rank=0, lesser=True) for each in found] if attribute.lesser else found
+    found = srcset(value)
+    if "data:" in value:
+        found = [each for each in found if each.url[:5] != "data:"]
+    return [each._replace(rank=0, lesser=True) for each in found] if attribute.lesser else found
 
 
 def hidden(element: Element, attribute: Attribute, value: str) -> list[Candidate]:
@@ -218,7 +222,7 @@ def _of_source(source: Element) -> Iterator[Candidate]:
     screen = _screen(media) if media else 0
     for each in of_element(source):
         if lesser or screen:
-            yield replace(each, screen=screen, lesser=lesser or each.lesser)
+            yield each._replace(screen=screen, lesser=lesser or each.lesser)
         else:
             yield each
 

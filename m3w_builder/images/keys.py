@@ -14,6 +14,7 @@ from m3w_builder.text import word_set
 
 MAX_NESTED = 4  # addresses within addresses
 MAX_PARAMETERS = 50
+MAX_SUFFIX = 40  # characters
 MAX_SUFFIXES = 3  # "-scaled-300x200@2x"
 _CACHED = 16_384  # addresses
 
@@ -237,6 +238,8 @@ def _taken(segment: str, following: list[str]) -> int:
         or (segment == "cache" and _HEX.fullmatch(after))
     ):
         return 2
+    if segment.isalpha() or segment.isdigit():
+        return int(segment in _SIZE_WORDS)
     return int(segment in _SIZE_WORDS or _OPTIONS.fullmatch(segment) is not None)
 
 
@@ -252,14 +255,15 @@ def _stripped(name: str) -> str:
     shorter = name[match.end() :] if match else name
     numbered = False
     for _ in range(MAX_SUFFIXES):
-        match = _SUFFIX.search(shorter)
+        match = _SUFFIX.search(shorter, max(0, len(shorter) - MAX_SUFFIX))
         # A second pair of numbers is the picture's own: "poster_600x600-300x300".
         if not match or not match.start() or (match[1] and numbered):
             break
         numbered = numbered or bool(match[1])
         shorter = shorter[: match.start()]
-    shorter = _LETTER_SIZE.sub("", shorter)
-    match = _SCREEN_WIDTH.search(shorter)
+    if shorter[-2:-1] == "_" or shorter[-3:-2] == "_":
+        shorter = _LETTER_SIZE.sub("", shorter)
+    match = _SCREEN_WIDTH.search(shorter, len(shorter) - 5) if shorter[-1:].isdigit() else None
     if match and _UNIQUE.match(shorter[: match.start()]):
         shorter = shorter[: match.start()]
     return shorter or name
