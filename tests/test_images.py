@@ -304,8 +304,28 @@ def test_a_background_picture(markup: str, expected: str) -> None:
 
 
 PIECES = st.sampled_from(
-    ["/", "?", "&", "=", ".", ",", "a", "cat", ".jpg", "thumb", "640", "-300x200", "url=", "=s9"]
-    + ["https://", "%2F", "w_200", "cdn-cgi", "x.com", "styles"]
+    [
+        "/",
+        "?",
+        "&",
+        "=",
+        ".",
+        ",",
+        "a",
+        "cat",
+        ".jpg",
+        "thumb",
+        "640",
+        "-300x200",
+        "url=",
+        "=s9",
+        "https://",
+        "%2F",
+        "w_200",
+        "cdn-cgi",
+        "x.com",
+        "styles",
+    ]
 )
 SAME = {
     "cms suffixes": """
