@@ -12,7 +12,7 @@ PREDICTIONS, prints as JSON.
 
 What is timed ("sec", row m3w) is what a page is extracted for: parse, interleaved document, image and
 video pairs. "m3w, scored" is all that the extract stage does to a page: language and text statistics,
-too. Of a peer it is its own call. All extractors run page by page in turn, each round in another order
+too. Of a peer it is its own call. All extractors run page by page, in another order for each page
 and each call after a garbage collection, so that noise hits all alike. --speed adds rounds (3 unless
 told): figures are medians of the rounds. --linear shows seconds per megabyte of one page grown to 10 MB.
 
@@ -29,6 +29,7 @@ import argparse
 import gc
 import gzip
 import json
+import random
 import re
 import subprocess
 import sys
@@ -155,14 +156,15 @@ def timed(
     What it found is made a prediction by its maker, if it has one, and goes to `made`.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
+    shuffle = random.Random(turn).shuffle
     order = list(runs)
     for run in runs.values():
         run(pages[0])  # imports what it needs
     gc.collect()
     gc.freeze()  # what was loaded so far costs nobody a collection
-    for number, page in enumerate(pages):
-        shift = (number + turn) % len(order)
-        for name in order[shift:] + order[:shift]:
+    for page in pages:
+        shuffle(order)  # a neighbour leaves the heap warm, or trimmed
+        for name in order:
             gc.collect()
             start = process_time()
             found = runs[name](page)
