@@ -1,0 +1,55 @@
+"""DOM paths of elements, written as XPath: "/html/body/main/p[2]"."""
+
+from lxml import etree
+
+from m3w_builder.errors import PageError
+
+MAX_PATHS = 2**24  # characters of all DOM paths of a page; a real one has up to a million
+
+
+class Paths:
+    """Paths of the elements of one tree; linear in the page, where lxml's getpath is quadratic."""
+
+    def __init__(self) -> None:
+        self._known: dict[etree._Element, str] = {}
+        self._number: dict[etree._Element, int] = {}  # among the siblings of its tag
+        self._totals: dict[etree._Element, dict[str, int]] = {}  # parent -> tag -> children
+        self._spent = 0
+
+    def of(self, element: etree._Element) -> str:
+        """Returns the path; a step has a number where siblings of the same tag are.
+
+        Raises PageError nesting_too_deep when a page that is both deep and full asks for too much.
+        """
+        missing = []
+        step: etree._Element | None = element
+        while step is not None and step not in self._known:
+            missing.append(step)
+            step = step.getparent()
+        path = "" if step is None else self._known[step]
+        for child in reversed(missing):
+            path = self._known[child] = f"{path}/{self._step(child)}"
+            self._spend(path)
+        self._spend(path)
+        return path
+
+    def _spend(self, path: str) -> None:
+        self._spent += len(path)
+        if self._spent > MAX_PATHS:
+            raise PageError("nesting_too_deep", f"DOM paths of more than {MAX_PATHS} characters")
+
+    def _step(self, element: etree._Element) -> str:
+        parent = element.getparent()
+        if parent is None:
+            return element.tag
+        if parent not in self._totals:
+            self._count(parent)
+        alone = self._totals[parent][element.tag] == 1
+        return element.tag if alone else f"{element.tag}[{self._number[element]}]"
+
+    def _count(self, parent: etree._Element) -> None:
+        """Numbers all children at once."""
+        totals: dict[str, int] = {}
+        self._totals[parent] = totals
+        for child in parent.iterchildren("*"):
+            totals[child.tag] = self._number[child] = totals.get(child.tag, 0) + 1
