@@ -29,7 +29,7 @@ def body(html: str) -> str:
         ("<div>x" * 20_000 + "</div>" * 20_000, "nesting_too_deep"),
         ("<div>" * 100_000 + "x", "nesting_too_deep"),
         ("<font>x" * 5_000, "nesting_too_deep"),
-        ("<div>x" * 300_000, "page_damaged"),
+        ("<div>x" * 400_000, "page_damaged"),
         ("<!-- all of it", "not_html"),
     ],
 )

@@ -20,7 +20,7 @@ logging.getLogger("bs4.dammit").setLevel(logging.ERROR)
 
 META_BYTES = 16_384  # where <meta charset> is looked for; the standard says 1,024, browsers go on
 SAMPLE_BYTES = 100_000  # of a page that is not UTF-8 are searched for words
-SAMPLE_WORDS = 20_000  # bytes of words: enough to tell a language by
+SAMPLE_WORDS = 10_000  # bytes of words: enough to tell a language by
 PIECE_BYTES = 8_192  # checked at a time: half the time of decoding a page whole
 MAX_UNREADABLE = 0.001  # of the characters: more, and the encoding does not fit
 

@@ -22,7 +22,7 @@ warnings.filterwarnings("ignore", category=DataLossWarning)  # "<o:p>" has no na
 
 MAX_ATTRIBUTES = 1_000  # on one tag: lxml is quadratic in them
 MAX_DEPTH = 2_000  # open elements; a real page has 20 to 60
-MAX_REPARSE = 2**20  # bytes: html5lib reads 5 MB/s, and is quadratic in a few storms
+MAX_REPARSE = 2 * 2**20  # bytes: html5lib reads 5 MB/s
 
 _LONG_TAG = 5_000  # bytes: what shorter tags hold of attributes does no harm
 _ATTRIBUTE = re.compile(rb"""[^\s=>"'/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'>]+))?""")
@@ -125,7 +125,7 @@ def _swallows(root: Element, page: bytes) -> bool:
             if inside and "</" in (element.text or ""):  # markup to HTML, plain text to lxml
                 return True
         elif not full:
-            blocks = islice(element.iter("p", "div", "li", "section"), MANY_BLOCKS)
+            blocks = islice(element.iter("p", "div", "li", "span"), MANY_BLOCKS)
             full = len(list(blocks)) == MANY_BLOCKS
     return full and _lacks_end_tags(page.lower())
 
