@@ -78,24 +78,34 @@ def config() -> None:
 
 
 def page(
-    file: Annotated[Path, typer.Argument(help="A saved HTML page.")],
-    url: Annotated[str, typer.Option(help="The page's address; relative links need it.")] = "",
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="A saved HTML page, or an http(s) address.")
+    ],
+    url: Annotated[
+        str, typer.Option(help="The page's address; relative links, and WARC files, need it.")
+    ] = "",
     config: Annotated[Path | None, typer.Option(help="TOML file.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List what was dropped, too, each with its reason.")
+    ] = False,
     json_: Annotated[
-        bool, typer.Option("--json", help="Print documents and rejects as JSON.")
+        bool, typer.Option("--json", help="Print documents, dropped blocks and rejects as JSON.")
     ] = False,
 ) -> None:
-    """Show what the extractor makes of one page: its nodes in order, its pairs, its scores.
+    """Show what the extractor sees on one page, and why each part of it was kept or dropped.
 
     Example: m3w page saved.html --url https://example.org/article
+
+    Example: m3w page https://example.org/article
     """
     from m3w_builder import pages
 
-    documents, rejects = pages.extract_file(file, url, load(config))
+    loaded = load(config)
+    view = pages.look(pages.load(source, url, loaded), loaded, source)
     if json_:
-        typer.echo(json.dumps(pages.as_json(documents, rejects), ensure_ascii=False))
+        typer.echo(json.dumps(pages.as_json(view), ensure_ascii=False))
     else:
-        _print(pages.tables(documents, rejects))
+        _print(pages.tables(view, every))
 
 
 def _print(parts: Iterable[object]) -> None:

@@ -1,0 +1,10 @@
+"""One page as the extractor sees it: for `m3w page`.
+
+`look` reads it, `tables` and `as_json` print what each part became and why.
+"""
+
+from m3w_builder.pages.load import load as load
+from m3w_builder.pages.table import as_json as as_json
+from m3w_builder.pages.table import tables as tables
+from m3w_builder.pages.view import View as View
+from m3w_builder.pages.view import look as look

@@ -1,0 +1,180 @@
+"""What became of each part of a page: which node, or why none."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from lxml import etree
+
+from m3w_builder import text
+from m3w_builder.config import Config, SelectConfig
+from m3w_builder.errors import InputError, PageError
+from m3w_builder.extract import extract
+from m3w_builder.images import IMAGE_TAGS
+from m3w_builder.interleave import ParsedPage, node, read_page
+from m3w_builder.pages.places import Places, find
+from m3w_builder.rules import decide
+from m3w_builder.types import Document, Node, Page, Reject, Text
+
+REPEATED = "repeated"  # a picture or video that stands further up already
+
+Element = etree._Element
+
+
+@dataclass(frozen=True)
+class Block:
+    """One part of a page: a node of the document, or what was dropped for a reason."""
+
+    number: int  # of its node, -1 if it was dropped
+    reason: str  # why it was dropped, "" if it is a node
+    path: str
+    element: Element | None  # None: the page shows it nowhere, its metadata name it
+    node: Node | None  # None: a block that was not entered
+    item: int = -1  # of the walk
+    text: str = ""  # what a block that was not entered says
+
+    @property
+    def kind(self) -> str:
+        return "block" if self.node is None else type(self.node).__name__.lower()
+
+    @property
+    def words(self) -> str:
+        """The text of a text or a block, the address of a picture or video."""
+        if isinstance(self.node, Text):
+            return self.node.text
+        return self.text if self.node is None else self.node.url
+
+
+@dataclass(frozen=True)
+class View:
+    """A page, what the extractor made of it, and what of it became what."""
+
+    page: Page
+    parsed: ParsedPage
+    documents: list[Document]  # the interleaved one and the pairs
+    rejects: list[Reject]
+    places: Places
+    blocks: list[Block]  # in page order, after what only the metadata name
+
+    @cached_property
+    def document(self) -> Document | None:
+        """The interleaved document."""
+        return next((d for d in self.documents if d.kind == "interleaved"), None)
+
+    @cached_property
+    def dropped(self) -> list[Block]:
+        return [block for block in self.blocks if block.reason]
+
+    @cached_property
+    def reasons(self) -> list[tuple[str, int]]:
+        """How many blocks were dropped per reason, the most frequent first."""
+        return Counter(block.reason for block in self.dropped).most_common()
+
+    @cached_property
+    def captions(self) -> dict[str, list[int]]:
+        """The numbers of the pictures and videos that a text is the caption of."""
+        found: dict[str, list[int]] = {}
+        for block in self.blocks:
+            if not block.reason and block.node is not None and not isinstance(block.node, Text):
+                for caption in block.node.caption.split("\n"):
+                    found.setdefault(caption, []).append(block.number)
+        return found
+
+    def role(self, block: Block) -> str:
+        """What a node is, and of which nodes if it is a caption: "caption of 3"."""
+        if not isinstance(block.node, Text):
+            return block.kind
+        of = self.captions.get(block.words, []) if block.node.role == "caption" else []
+        return " ".join([block.node.role, *(f"of {number}" for number in of)])
+
+    @cached_property
+    def verdict(self) -> tuple[str, bool]:
+        """What the default text rules of `select` would do, and whether the document passes."""
+        document = self.document
+        if document is None:
+            why = ", ".join(f"{r.reason} ({r.detail})" for r in self.rejects)
+            return f"no interleaved document: {why}", False
+        counts = (
+            _count(int(document.scores["words"]), "word"),
+            _count(len(document.images), "image"),
+            _count(len(document.videos), "video"),
+        )
+        found = decide(document.scores, document.language, SelectConfig())
+        said = (
+            f"the default rules drop it: {found[0]} ({found[1]})"
+            if found
+            else "passes the default text rules"
+        )
+        return f"{', '.join(counts)}; {said}", not found
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def look(page: Page, config: Config, name: str = "") -> View:
+    """Returns what the extractor makes of a page; raises InputError, with `name`, for one it rejects whole."""
+    documents, rejects = extract(page, config)
+    document = next((d for d in documents if d.kind == "interleaved"), None)
+    try:
+        parsed = read_page(page)
+        places = find(parsed)
+        blocks = [*_blocks(parsed, places, document, rejects)]
+    except PageError as error:
+        raise InputError(f"{name or page.url}: the page is rejected: {error}") from error
+    return View(page, parsed, documents, rejects, places, blocks)
+
+
+def _blocks(
+    parsed: ParsedPage, places: Places, document: Document | None, rejects: list[Reject]
+) -> Iterator[Block]:
+    nodes = document.nodes if document else ()
+    made = [node(item, parsed) for item in parsed.walk.items]
+    numbers, leads = _numbers(made, parsed.kept, nodes)
+    for number, lead in enumerate(nodes[:leads]):
+        yield Block(number, "", lead.path, None, lead)
+    missing = REPEATED if document else next((r.reason for r in rejects), "")
+    skipped = iter([*_skipped(parsed, places), (len(made), None)])
+    before, block = next(skipped)
+    for index, (item, one, why) in enumerate(
+        zip(parsed.walk.items, made, parsed.verdicts, strict=True)
+    ):
+        while block is not None and before <= index:
+            yield block
+            before, block = next(skipped)
+        number = numbers.get(index, -1)
+        reason = "" if number >= 0 else why or missing
+        yield Block(number, reason, one.path, item.element, one, index)
+    while block is not None:
+        yield block
+        _, block = next(skipped)
+
+
+def _numbers(
+    made: list[Node], kept: list[bool], nodes: tuple[Node, ...]
+) -> tuple[dict[int, int], int]:
+    """Returns the number of the document's node that each item became, and how many are no item's.
+
+    The nodes are some of the kept items in order: those that repeat a picture became none.
+    """
+    numbers = {}
+    number = len(nodes) - 1
+    for index in range(len(made) - 1, -1, -1):
+        if kept[index] and number >= 0 and made[index] == nodes[number]:
+            numbers[index] = number
+            number -= 1
+    return numbers, number + 1
+
+
+def _skipped(parsed: ParsedPage, places: Places) -> Iterator[tuple[int, Block | None]]:
+    """Yields the blocks that were not entered, and the item they stand before; not those that are empty."""
+    for element, reason in parsed.walk.skipped:
+        words = text.inline(element)
+        pictures = sum(1 for e in element.iter(*IMAGE_TAGS))
+        if not words and pictures:
+            words = f"({_count(pictures, 'picture')})"
+        if words:
+            path = parsed.paths.of(element)
+            before = places.before.get(element, 0)
+            yield before, Block(-1, reason, path, element, None, text=words)
