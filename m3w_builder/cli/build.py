@@ -88,6 +88,9 @@ def page(
     every: Annotated[
         bool, typer.Option("--all", help="List what was dropped, too, each with its reason.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the page itself, with that drawn on; - to print it.")
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print documents, dropped blocks and rejects as JSON.")
     ] = False,
@@ -96,13 +99,20 @@ def page(
 
     Example: m3w page saved.html --url https://example.org/article
 
-    Example: m3w page https://example.org/article
+    Example: m3w page https://example.org/article --html seen.html
     """
     from m3w_builder import pages
+    from m3w_builder.files import write_text
 
     loaded = load(config)
     view = pages.look(pages.load(source, url, loaded), loaded, source)
-    if json_:
+    if html is not None:
+        shown = pages.marked(view, Path(source))
+        if str(html) == "-":
+            typer.echo(shown)
+        else:
+            write_text(html, shown)
+    elif json_:
         typer.echo(json.dumps(pages.as_json(view), ensure_ascii=False))
     else:
         _print(pages.tables(view, every))
