@@ -169,13 +169,15 @@ class _Painter:
         if fate == "media" and isinstance(block.node, Image) and element.tag == "img":
             _show(element, block.node.url, self._view.parsed.base)
         if labelled and element.tag not in _NO_LABEL:
-            _label(element, self._words(block), fate)
+            # Items stand line by line: what hangs over one hides the other, so it hangs over the bullet.
+            item = not block.reason and element.tag in ("li", "dt", "dd")
+            _label(element, self._words(block), "item" if item else fate)
 
     def _words(self, block: Block) -> str:
         """Returns the label of a block."""
         if block.reason or block.node is None:
             return block.reason
-        label = f"{block.number} {self._view.role(block)}"
+        label = f"{block.number} {self._view.role(block).removeprefix('list_')}"
         if isinstance(block.node, Text):
             return label
         name = unquote(PurePosixPath(urlsplit(block.node.url).path).name)[-MAX_NAME:]

@@ -20,6 +20,7 @@ font:600 9px/11px system-ui,sans-serif!important;letter-spacing:0!important;colo
 background:#15803d!important;padding:0 4px!important;border-radius:3px!important;
 white-space:nowrap!important;pointer-events:none!important;opacity:.9!important;direction:ltr!important}
 m3w-run>m3w-tag{display:inline!important}
+m3w-tag[data-m3w-of=item]{transform:translate(calc(-100% - 3px),2px)!important}
 m3w-tag[data-m3w-of=media]{background:#1d4ed8!important;transform:none!important}
 m3w-tag[data-m3w-of=dropped]{background:#4a0010!important}
 m3w-legend{all:initial!important;position:fixed!important;display:block!important;left:0!important;
