@@ -53,7 +53,9 @@ from m3w_builder.images import addresses
 from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.types import Document, Image, Page, Text, Video
+from m3w_builder.urls import canonical
 
+NOWHERE = "https://example.org/page"  # of a saved page whose manifest knows no address
 H1 = re.compile(r"/h1(\[\d+\])?$")  # at the end of a DOM path
 OURS = "m3w"
 MARK = "trafilatura"  # whose speed is the measure
@@ -122,6 +124,7 @@ def read(row: Row, root: Path) -> Page:
     """Returns the page of a manifest row."""
     data = (root / row["html"]).read_bytes()
     url = row.get("url") or row["base"]
+    url = url if canonical(url) else NOWHERE
     return Page(url, gzip.decompress(data) if row["html"].endswith(".gz") else data)
 
 

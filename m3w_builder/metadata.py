@@ -39,7 +39,7 @@ _AROUND = 60  # characters of comment marks at either end of a script
 _TRAILING_COMMA = re.compile(r",(\s*[\]}])")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,500}>")
 _NO_PICTURE = re.compile(
-    r"(?:^|[^a-z])(?:logos?|logotype|default|placeholder|(?:fav|touch-?)?icons?|avatar|sprite|fallback|blank"
+    r"(?:^|[^a-z])(?:logos?|logotype|default|placeholder|(?:fav|touch-?)?icons?|avatar|sprite|fallback|blank|facebook|twitter|fbico|ogp?|opengraph|social|share"
     r"|no-?(?:image|photo|picture|img)|missing|spacer|og-?image|opengraph|social-?share|share-?image"
     r"|sharing)(?:[^a-z]|$)|^og$|gravatar",
 )
@@ -78,6 +78,7 @@ class Metadata:
     scripts: tuple[Element, ...]  # of JSON-LD
     links: tuple[Element, ...]  # rel=image_src
     titles: tuple[Element, ...]
+    source: bytes | None = None  # the page in UTF-8: a word it does not have is not looked for
     _parsed: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -105,10 +106,12 @@ class Metadata:
     def things(self, kind: str) -> list[Thing]:
         """Returns the things of a schema.org type, wherever JSON-LD or else microdata holds them."""
         found: list[Thing] = []
+        if self.source is not None and kind.encode() not in self.source:
+            return found
         for index, script in enumerate(self.scripts):
             if kind in (script.text or ""):
                 found.extend(t for t in _inside(self._json(index)) if kind in types(t))
-        if any(kind in (e.get("itemtype") or "") for e in self.root.iter(etree.Element)):
+        if _of_type(self.root, kind=kind):
             found.extend(t for t in _microdata(self.root) if kind in types(t))
         return found[:MAX_THINGS]
 
@@ -185,8 +188,14 @@ class Metadata:
         return self._parsed[index]
 
 
-def read_metadata(root: Element, base: str) -> Metadata:
-    """Returns the metadata of a page; relative addresses in it are relative to `base`."""
+_of_type = etree.XPath("boolean(//*[contains(@itemtype, $kind)])")
+
+
+def read_metadata(root: Element, base: str, source: bytes | None = None) -> Metadata:
+    """Returns the metadata of a page; relative addresses in it are relative to `base`.
+
+    `source` is the page in UTF-8, for those who have it at hand: it spares searching the tree.
+    """
     metas: list[Meta] = []
     scripts: list[Element] = []
     links: list[Element] = []
@@ -209,7 +218,7 @@ def read_metadata(root: Element, base: str) -> Metadata:
             parent = element.getparent()
             if parent is None or parent.tag != "svg":
                 titles.append(element)
-    return Metadata(root, base, tuple(metas), tuple(scripts), tuple(links), tuple(titles))
+    return Metadata(root, base, tuple(metas), tuple(scripts), tuple(links), tuple(titles), source)
 
 
 def parse_json(script: str) -> Any:

@@ -20,7 +20,7 @@ from m3w_builder import video
 from m3w_builder.images import is_description, same_picture
 from m3w_builder.interleave import ParsedPage, node
 from m3w_builder.interleave.blocks import Item
-from m3w_builder.metadata import Metadata, plain, read_metadata
+from m3w_builder.metadata import Metadata, plain
 from m3w_builder.types import Document, Image, Kind, Text, Video, document_id
 
 ENOUGH = 4  # different words: "a dog runs along the beach" says what there is to see
@@ -31,11 +31,11 @@ def image_pairs(parsed: ParsedPage) -> list[Document]:
     """Returns a pair for each picture of the page that has a description, each address once."""
     items: dict[str, Item] = {}
     texts: dict[str, list[str]] = {}
-    for item in parsed.walk.items:
+    for item in (*parsed.walk.items, *parsed.walk.pictures_apart()):
         if isinstance(image := item.media, Image):
             items.setdefault(image.url, item)
             texts.setdefault(image.url, []).extend((image.alt, image.title))
-    known = _known(read_metadata(parsed.root, parsed.base), parsed, texts)
+    known = _known(parsed.metadata, parsed, texts)
     pairs = []
     for item in items.values():
         assert isinstance(item.media, Image)
@@ -86,7 +86,9 @@ def _key(text: str) -> str:
 def _choose(texts: Iterable[str], url: str, known: Known) -> str:
     """Returns the text of several that describes the picture or video at `url` best."""
     said = [
-        words for text in texts if (words := _said(text, url)) and _key(words) not in known.empty
+        words
+        for text in texts
+        if text and (words := _said(text, url)) and _key(words) not in known.empty
     ]
     own = [words for words in said if _key(words) not in known.headings] or said
     best = next(iter(own), "")
@@ -133,8 +135,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 def video_pairs(parsed: ParsedPage) -> list[Document]:
     """Returns a pair for each video file that something on the page describes, each once."""
-    page = read_metadata(parsed.root, parsed.base)
-    declared = video.declarations(page)
+    page = parsed.metadata
+    declared = parsed.declared
     found: dict[str, Video] = {}
     labels: dict[str, list[str]] = {}  # URL -> what the page calls that video
     for placed in _placed(parsed):
@@ -146,6 +148,8 @@ def video_pairs(parsed: ParsedPage) -> list[Document]:
         found.setdefault(shown, one.video)
         of_one = (one.video.caption, one.video.title, one.video.description)
         labels.setdefault(shown, []).extend(of_one)
+    if not found:
+        return []
     known = _known(page, parsed, labels)
     pairs = []
     for media in found.values():

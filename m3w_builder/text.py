@@ -14,11 +14,17 @@ def word_set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
+def word_list(names: str) -> tuple[str, ...]:
+    """Returns the words of a list written as one string, in their order."""
+    return tuple(names.split())
+
+
 BREAK = "\0"  # a <br> among pieces of text: no parsed page can hold NUL
 _CONTROLS = (*range(9), 0xB, *range(0xE, 0x20), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF)
 _OVERRIDES = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _INVISIBLE = dict.fromkeys(
-    (*_CONTROLS, *_OVERRIDES, *range(0xD800, 0xE000), 0xAD, 0x200B, 0x2060, 0xFEFF)
+    # Surrogates, and the private use area, where icon fonts keep their pictures.
+    (*_CONTROLS, *_OVERRIDES, *range(0xD800, 0xF900), 0xAD, 0x200B, 0x2060, 0xFEFF)
 )
 _UNSEEN = frozenset(("script", "style", "template", "noscript", "svg", "select", "textarea"))
 _WORD = re.compile(r"[^\W\d_]")

@@ -507,16 +507,18 @@ def declarations(metadata: Metadata) -> list[Declared]:
     return found
 
 
-def lead(metadata: Metadata, shown: Iterable[str]) -> Video | None:
+def lead(known: Sequence[Declared], base: str, shown: Iterable[str]) -> Video | None:
     """Returns the video a page is about where its body shows none of those it declares, else None.
 
-    `shown` are the addresses of the videos in the body; one of the page's own site or of the
-    declared video's is taken for it. The lead is the one of og:video or twitter:player, else the
-    first of a few VideoObjects: a page that declares many lists them.
+    `known` are the declared ones, `base` is an address of the page, `shown` are the addresses of the
+    videos in the body; one of the page's own site or of the declared video's is taken for it. The lead
+    is the one of og:video or twitter:player, else the first of a few VideoObjects: a page that declares
+    many lists them.
     """
-    known = declarations(metadata)
+    if not known:
+        return None
     shown = frozenset(shown)
-    own = {_site(url) for url in (metadata.base, *(one.video.url for one in known))}
+    own = {_site(url) for url in (base, *(one.video.url for one in known))}
     if any(one.names & shown for one in known) or any(_site(url) in own for url in shown):
         return None
     card = next((one.video for one in known if one.card), None)

@@ -439,5 +439,6 @@ CARD = '<meta property="og:video" content="https://cdn.ex/a.mp4">'
 def test_the_lead_video_is_one_that_the_body_does_not_show(
     head: str, shown: list[str], url: str | None
 ) -> None:
-    found = video.lead(page(head), shown)
+    about = page(head)
+    found = video.lead(video.declarations(about), about.base, shown)
     assert (found.url if found else None) == url

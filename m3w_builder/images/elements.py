@@ -219,11 +219,12 @@ def _order(candidate: Candidate) -> tuple[bool, int, int, float, int, int]:
 def _original(url: str, best: Candidate, candidates: list[Candidate], base: str) -> str:
     """Returns a larger address of the same picture that no srcset lists: the one without a size."""
     size = best.width or pixels_in(url)
+    sized = pixels_in(url) > 0  # "a-300x200.jpg" has an original, "a.webp" need not
     listed = {candidate.url for candidate in candidates if candidate.listed}
     for other in candidates:
         if size and not other.lesser and not other.listed and other.url not in listed:
             pixels = pixels_in(other.url)
-            if other.url != best.url and (pixels > size or not pixels):
+            if other.url != best.url and (pixels > size or (sized and not pixels)):
                 larger = _address(other, base)
                 if larger and same_picture(larger, url) and (pixels or is_original(larger)):
                     url, size = larger, pixels or MAX_PIXELS

@@ -2,18 +2,23 @@
 
 A figure's caption stands twice: bound to its picture as `Image.caption`, and as a Text node of role
 "caption" in its place. Training text is the Text nodes; the binding is for pairs and filters.
+The picture or video that a page puts forward in its metadata and shows nowhere comes first.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 
 from lxml import etree
 
-from m3w_builder import dom, text, video
+from m3w_builder import dom, video
 from m3w_builder.errors import PageError
-from m3w_builder.interleave.blocks import Item, Walk
+from m3w_builder.images import picture_key
+from m3w_builder.interleave.blocks import Item, Walk, walk
 from m3w_builder.interleave.captions import bind
-from m3w_builder.interleave.content import verdicts
+from m3w_builder.interleave.content import keep, reason
+from m3w_builder.interleave.features import running
+from m3w_builder.metadata import Lead, Metadata, read_metadata
 from m3w_builder.types import Document, Image, Node, Page, Text, Video, document_id
 from m3w_builder.urls import canonical
 
@@ -27,13 +32,34 @@ class ParsedPage:
     url: str  # canonical
     base: str  # what relative addresses are relative to
     root: Element  # html
-    title: str
+    metadata: Metadata
     page: Page
     walk: Walk  # items and boxes of the whole page, captions bound
+    declared: tuple[video.Declared, ...] = ()  # videos that the metadata names
+
+    @property
+    def title(self) -> str:
+        return self.metadata.title
 
     @cached_property
     def paths(self) -> dom.Paths:
         return dom.Paths()
+
+    @cached_property
+    def lead(self) -> Lead | None:
+        """The picture that the page's metadata puts forward."""
+        return next(iter(self.metadata.lead_images(1)), None)
+
+    @cached_property
+    def kept(self) -> list[bool]:
+        """For each item of the walk whether it is main content."""
+        return keep(self.walk, self.title, self.lead.image.url if self.lead else "")
+
+    @property
+    def verdicts(self) -> list[str]:
+        """For each item of the walk "" if it is main content, else the reason why not."""
+        items = zip(self.walk.items, self.kept, strict=True)
+        return ["" if kept else reason(item, self.walk) for item, kept in items]
 
 
 def read_page(page: Page) -> ParsedPage:
@@ -41,24 +67,21 @@ def read_page(page: Page) -> ParsedPage:
     url = canonical(page.url)
     if not url:
         raise PageError("bad_url", page.url[:200])
-    root = dom.parse(dom.decode(page.html, page.content_type))
-    declared = next((e.get("href") or "" for e in root.iter("base") if e.get("href")), "")
-    base = canonical(declared, url) or url
-    walk = Walk(root, base)
-    bind(walk)
-    return ParsedPage(url, base, root, _title(root), page, walk)
-
-
-def _title(root: Element) -> str:
-    title = next((text.inline(e) for e in root.iter("title")), "")
-    return title or video.meta(root, "og:title", "twitter:title")
+    source = dom.to_utf8(page.html, page.content_type)
+    root = dom.build(source)
+    named = next((e.get("href") or "" for e in root.iter("base") if e.get("href")), "")
+    base = canonical(named, url) or url
+    metadata = read_metadata(root, base, source)
+    declared = tuple(video.declarations(metadata))
+    found = walk(root, base, declared)
+    bind(found, root)
+    return ParsedPage(url, base, root, metadata, page, found, declared)
 
 
 def interleave(parsed: ParsedPage) -> Document:
     """Returns the interleaved document of a page; raises PageError no_content."""
-    walk = parsed.walk
-    kept = [item for item, why in zip(walk.items, verdicts(walk), strict=True) if not why]
-    nodes = tuple(node(item, parsed) for item in _once(kept))
+    kept = [item for item, good in zip(parsed.walk.items, parsed.kept, strict=True) if good]
+    nodes = (*_leads(parsed, kept), *(node(item, parsed) for item in _once(kept)))
     if not any(isinstance(n, Text) for n in nodes):
         raise PageError("no_content", "no text block that is main content")
     page = parsed.page
@@ -76,14 +99,35 @@ def node(item: Item, parsed: ParsedPage) -> Node:
     return Text(item.text, item.role, path)
 
 
+def _leads(parsed: ParsedPage, kept: list[Item]) -> list[Node]:
+    """Returns the lead picture and video of the metadata that the page shows nowhere.
+
+    The picture only where none stands above the text: that one is most often the same photograph,
+    cut or named in another way.
+    """
+    found: list[Node] = []
+    above = takewhile(lambda item: not running(item), kept)
+    if (lead := parsed.lead) and not any(isinstance(item.media, Image) for item in above):
+        key = picture_key(lead.image.url)
+        pictures = (item.media.url for item in kept if isinstance(item.media, Image))
+        if all(picture_key(url) != key for url in pictures):
+            found.append(replace(lead.image, path=parsed.paths.of(lead.element)))
+    films = (i.media.url for i in parsed.walk.items if isinstance(i.media, Video))
+    if film := video.lead(parsed.declared, parsed.base, films):
+        found.append(film)
+    return found
+
+
 def _once(items: list[Item]) -> list[Item]:
     """Returns the items without repetitions of a picture or video: its first place stays."""
     seen: set[str] = set()
     kept = []
     for item in items:
-        if isinstance(item.media, Image | Video):
-            if item.media.url in seen:
+        if item.media is not None:
+            url = item.media.url
+            key = picture_key(url) if isinstance(item.media, Image) else url
+            if key in seen:
                 continue
-            seen.add(item.media.url)
+            seen.add(key)
         kept.append(item)
     return kept
