@@ -49,7 +49,7 @@ from m3w_builder.images import addresses
 from m3w_builder.interleave import ParsedPage, content, interleave, read_page
 from m3w_builder.interleave.blocks import Item, walk
 from m3w_builder.interleave.captions import bind
-from m3w_builder.interleave.content import stands_in
+from m3w_builder.interleave.content import is_headline
 from m3w_builder.interleave.features import measure
 from m3w_builder.interleave.trees import Trees, save
 from m3w_builder.types import Image
@@ -146,7 +146,7 @@ def answers(row: dict[str, Any], parsed: ParsedPage) -> tuple[NDArray, NDArray]:
     for i, item in enumerate(items):
         if item.text and words[i] and (nodes is not None or item.role != "caption"):
             truth[i] = shares[i]
-            if item.role == "heading" and stands_in(item.text, parsed.title):
+            if item.role == "heading" and is_headline(item.text, parsed.titles):
                 continue  # whether a page's own headline is part of it is not for the trees to say
             weight[i] = min(MAX_WEIGHT, PAGE_WEIGHT * words[i] / total + ITEM_WEIGHT)
         elif isinstance(item.media, Image) and nodes is not None:

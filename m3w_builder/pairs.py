@@ -105,7 +105,9 @@ def _said(text: str, url: str) -> str:
 
 
 def _is_description(line: str, url: str) -> bool:
-    if not line or _CREDIT.fullmatch(line) or _ID.fullmatch(line):
+    if not line or (" " not in line and _ID.fullmatch(line)):
+        return False
+    if line[0].lower() in _CREDIT_STARTS and _CREDIT.fullmatch(line):
         return False
     return is_description(_LEAD_IN.sub("", line, count=1), url)
 
@@ -116,8 +118,9 @@ _LEAD_IN = re.compile(
 _ID = re.compile(
     r"[0-9a-f-]{16,}|(?=\S*\d)[\w.]*_[\w.-]*", re.I
 )  # "5b274ebc-2e46-40d6", "m45__2019"
+_CREDIT_STARTS = frozenset("©(cpifbsqv")
 _CREDIT = re.compile(
-    r"(?:©|\(c\)|copyright\b|(?:photo|image|picture)s?(?:graph)? (?:credits?|by|courtesy)\b|credits?:).{0,100}"
+    r"\(?(?:©|\(c\)|copyright\b|(?:photo|image|picture)s?(?:graph)? (?:credits?|by|courtesy)\b|credits?:).{0,100}"
     r"|(?:photo|foto|bild|image|source|quelle|crédit|fuente|via)s?\s*[:/]\s*\S+(?:[ /]+\S+){0,3}",
     re.I,
 )

@@ -27,7 +27,9 @@ _INVISIBLE = dict.fromkeys(
     (*_CONTROLS, *_OVERRIDES, *range(0xD800, 0xF900), 0xAD, 0x200B, 0x2060, 0xFEFF)
 )
 _UNSEEN = frozenset(("script", "style", "template", "noscript", "svg", "select", "textarea"))
-_WORD = re.compile(r"[^\W\d_]")
+# A line break of the source between two ideographs, kana or their punctuation is no space (CSS Text 3, 4.1.3).
+_WIDE = "[\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003ffff]"
+_WRAPPED = re.compile(rf"(?<={_WIDE})[ \t\r]*\n\s*(?={_WIDE})")
 
 
 def clean(raw: str) -> str:
@@ -35,6 +37,8 @@ def clean(raw: str) -> str:
     if BREAK in raw:
         lines = (clean(line) for line in raw.split(BREAK))
         return "\n".join(line for line in lines if line)
+    if "\n" in raw and not raw.isascii():
+        raw = _WRAPPED.sub("", raw)
     joined = " ".join(raw.split())
     if joined.isprintable():
         return joined

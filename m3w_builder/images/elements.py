@@ -96,7 +96,7 @@ def addresses(element: Element, base: str) -> list[str]:
 def _image(element: Element, base: str, candidates: list[Candidate]) -> Image | None:
     if not candidates:
         return None
-    width, height = _size(element)
+    width, height = declared_size(element)
     if (width is not None and width < MIN_SIDE) or (height is not None and height < MIN_SIDE):
         return None
     url = _chosen(candidates, base)
@@ -238,7 +238,7 @@ def _address(candidate: Candidate, base: str) -> str:
     return canonical(url, base)
 
 
-def _size(element: Element) -> tuple[int | None, int | None]:
+def declared_size(element: Element) -> tuple[int | None, int | None]:
     """Returns the declared width and height in pixels, of the attributes or else the style."""
     width, height = _pixels(element.get("width")), _pixels(element.get("height"))
     if width is None or height is None:

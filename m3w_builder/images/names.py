@@ -103,5 +103,6 @@ def is_description(text: str, url: str = "") -> bool:
         return False
     if _GENERIC.fullmatch(words) or _FILE_NAME.search(words) or "://" in words:
         return False
-    stem = unquote(urlsplit(url).path).rsplit("/", 1)[-1].rsplit(".", 1)[0].casefold()
-    return " " in words or words != stem
+    if " " in words:
+        return True
+    return words != unquote(urlsplit(url).path).rsplit("/", 1)[-1].rsplit(".", 1)[0].casefold()

@@ -41,6 +41,11 @@ class ParsedPage:
     def title(self) -> str:
         return self.metadata.title
 
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What the page calls itself: its title, then what it is called where it is shared."""
+        return (self.title, *self.metadata.all("og:title"), *self.metadata.all("twitter:title"))
+
     @cached_property
     def paths(self) -> dom.Paths:
         return dom.Paths()
@@ -53,7 +58,8 @@ class ParsedPage:
     @cached_property
     def kept(self) -> list[bool]:
         """For each item of the walk whether it is main content."""
-        return keep(self.walk, self.title, self.lead.image.url if self.lead else "")
+        lead = self.lead.image.url if self.lead else ""
+        return keep(self.walk, self.titles, lead, self.metadata.first("og:site_name"))
 
     @property
     def verdicts(self) -> list[str]:

@@ -336,7 +336,7 @@ class Walk:
         self._images += 1
         if self._images > MAX_IMAGES:
             raise PageError("too_many_images", f"at most {MAX_IMAGES}")
-        glyph = 0 < max(image.width or 0, image.height or 0) <= ICON_SIDE
+        glyph = _is_glyph(element)
         if self._role == "table" and glyph:
             self._text(image.alt)  # the picture of a cell says yes or no, or names a flag
         elif not (glyph and self._run):
@@ -396,7 +396,7 @@ def _is_wordless(element: Element) -> bool:
     """Tells whether an element holds labels only: no paragraph, no heading, no long text."""
     if next(element.iter(*_TELLING), None) is not None:
         return False
-    return all(len(words) <= MAX_NAME for words in element.itertext())
+    return max(map(len, element.itertext()), default=0) <= MAX_NAME
 
 
 def walk(root: Element, base: str, declared: Sequence[video.Declared] = ()) -> Walk:
@@ -466,9 +466,9 @@ def is_data_table(table: Element) -> bool:
 
 
 def _is_glyph(element: Element) -> bool:
-    """Tells whether an img element declares a size, and none larger than a glyph's."""
-    sizes = [element.get("width") or "", element.get("height") or ""]
-    return any(sizes) and all(not s or (s.isdecimal() and int(s) <= ICON_SIDE) for s in sizes)
+    """Tells whether a picture declares a size, and none larger than a glyph's."""
+    width, height = images.declared_size(element)
+    return 0 < max(width or 0, height or 0) <= ICON_SIDE
 
 
 def _heads(heading: Element) -> bool:

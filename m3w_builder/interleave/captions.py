@@ -1,8 +1,9 @@
 """Binds captions to the pictures they describe, and merges a picture with its noscript twin.
 
-A caption belongs to the pictures of the smallest box around it that holds any; what is called a
-caption and has no picture near is none. A short text alone with one picture in a box that is named
-after pictures is its caption, whatever its own name.
+A caption belongs to the pictures of the smallest box around it that holds any, one in a <dd> to those of the <dt> before
+it; what is called a caption and has no picture near is none. A short text alone with one picture in
+a box that is named after pictures, in an item of a gallery or in a <dd> after it is its caption,
+whatever its own name.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from lxml import etree
 
 from m3w_builder import text
 from m3w_builder.images import same_picture
-from m3w_builder.interleave.blocks import Item, Walk
+from m3w_builder.interleave.blocks import Box, Item, Walk
 from m3w_builder.interleave.hints import BIT
 from m3w_builder.types import Image
 
@@ -41,17 +42,50 @@ def bind(walk: Walk, root: etree._Element) -> None:
 
 def _find_neighbours(walk: Walk) -> None:
     """Makes captions of the short texts that share a frame with one picture and nothing else."""
-    for box in walk.boxes:
+    for index, box in enumerate(walk.boxes):
         size = box.end - box.start
-        if not (2 <= size <= 3 and box.own & _FRAME and box.tag != "a"):
+        if box.tag == "dd":
+            if size == 1 and _of_term(walk, index):
+                _call_caption(walk.items[box.start])
+            continue
+        if not (2 <= size <= 3 and _is_frame(walk, box)):
             continue
         inside = walk.items[box.start : box.end]
         texts = [item for item in inside if item.text]
         if len(texts) not in (1, size - 1) or len(texts) == size:
             continue
         for item in texts:
-            if len(item.text) <= MAX_NEIGHBOUR and not item.links and item.role == "paragraph":
-                item.role = "caption"
+            _call_caption(item)
+
+
+def _is_frame(walk: Walk, box: Box) -> bool:
+    """Tells whether a box is named after pictures or is one place of a gallery."""
+    if box.tag == "a":
+        return False
+    if box.own & _FRAME or box.figure:
+        return True
+    return box.tag == "li" and "galler" in (walk.boxes[box.parent].element.get("class") or "")
+
+
+def _call_caption(item: Item) -> None:
+    """Makes a caption of a short text that has no role of its own and is not mostly a link."""
+    if item.role in ("paragraph", "list_item") and 2 * item.linked <= len(item.text):
+        if len(item.text) <= MAX_NEIGHBOUR:
+            item.role = "caption"
+
+
+def _of_term(walk: Walk, index: int) -> list[int]:
+    """Returns the pictures of the <dt> before a <dd>, if there is nothing else in it."""
+    box = walk.boxes[index]
+    if not box.start or walk.items[box.start - 1].media is None:
+        return []
+    term = walk.items[box.start - 1].box
+    while term >= 0 and walk.boxes[term].parent != box.parent:
+        term = walk.boxes[term].parent
+    if term < 0 or walk.boxes[term].tag != "dt":
+        return []
+    found = range(walk.boxes[term].start, box.start)
+    return [*found] if all(walk.items[i].media is not None for i in found) else []
 
 
 def _pictures(walk: Walk, caption: int) -> list[int]:
@@ -59,6 +93,8 @@ def _pictures(walk: Walk, caption: int) -> list[int]:
     index = walk.items[caption].box
     for _ in range(MAX_CLIMB):
         box = walk.boxes[index]
+        if box.tag == "dd" and (found := _of_term(walk, index)):
+            return found
         if box.end - box.start > MAX_ITEMS:
             return []
         found = [i for i in range(box.start, box.end) if walk.items[i].media is not None]
@@ -110,7 +146,9 @@ def _merge_twin(walk: Walk, index: int, parent: int) -> None:
             continue
         other = walk.items[near]
         if other.box == parent and isinstance(other.media, Image):
-            if not same_picture(other.media.url, twin.url):
-                other.media = replace(other.media, url=twin.url, alt=other.media.alt or twin.alt)
+            known = other.media
+            url = known.url if same_picture(known.url, twin.url) else twin.url
+            alt, title = known.alt or twin.alt, known.title or twin.title
+            other.media = replace(known, url=url, alt=alt, title=title)
             walk.items[index].media = other.media  # the repetition is dropped with all others
             return

@@ -7,6 +7,7 @@ the tree; images at that level stay (Flamingo 2.4). What makes a group coherent 
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ MODEL = Path(__file__).with_name("content.npz")
 # document more than a stray one, which `select` finds by its size, its format or its repetition.
 BAR = 256
 BAR_NAMED = 1024  # inside what is named as boilerplate
-BAR_LABEL = 2048  # itself named as a byline or as metadata
+BAR_LABEL = 2048  # itself named as a byline or as metadata, or no word
 BAR_LINK = 1536  # a list item that is nothing but a link
 BAR_PICTURE = -1024  # that leads nowhere, outside what is named as boilerplate
 BAR_LEAD = -2048  # the picture that the page's metadata puts forward
@@ -37,13 +38,15 @@ MIN_REPEATED = 60  # characters: shorter texts may be said twice
 MAX_LINKED = 0.5  # share of linked characters above which a text is a link
 
 
-def keep(walk: Walk, title: str, lead: str) -> list[bool]:
+def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[bool]:
     """Returns for each item whether it is main content.
 
-    `title` is the page's title, `lead` the address of the picture that its metadata puts forward.
+    `titles` are what the page calls itself, its title first; `lead` is the address of the picture that
+    its metadata puts forward, `site` the site's name.
     """
     if not walk.items:
         return []
+    title = titles[0] if titles else ""
     marks = [walk.boxes[item.box].marks for item in walk.items]
     scores = _model().score(measure(walk, title, lead)).tolist()
     key = picture_key(lead) if lead else ""
@@ -57,37 +60,46 @@ def keep(walk: Walk, title: str, lead: str) -> list[bool]:
         kept = [good and not found & _COMMENTS for good, found in zip(kept, marks, strict=True)]
     if not any(good and item.text for good, item in zip(kept, walk.items, strict=True)):
         kept = [not found & hints.APART for found in marks]
-    _add_headline(walk, title, kept)
+    _add_headline(walk, titles, site, kept)
     for caption, picture in walk.captions.items():
         kept[caption] = kept[picture]
     _drop_repetitions(walk, kept)
     return kept
 
 
-def _add_headline(walk: Walk, title: str, kept: list[bool]) -> None:
-    """Takes in the page's headline, once: the last heading before the text that stands in its title."""
+def _add_headline(walk: Walk, titles: Sequence[str], site: str, kept: list[bool]) -> None:
+    """Takes in the page's headline, once: the last heading before the text that stands in a title, else
+    the only h1 there, unless it is a link (to the front page) or the site's name."""
     text = next((i for i, item in enumerate(walk.items) if kept[i] and running(item)), 0)
     above = range(text)
     headings = [i for i in above if walk.items[i].role == "heading"]
-    found = next((i for i in reversed(headings) if stands_in(walk.items[i].text, title)), None)
-    if found is not None:
-        kept[found] = True
+    named = [i for i in headings if is_headline(walk.items[i].text, titles)]
+    first = [i for i in headings if walk.boxes[walk.items[i].box].tag == "h1"]
+    if not named and len(first) == 1:
+        item = walk.items[first[0]]
+        if not item.links and item.text.casefold() != site.casefold():
+            named = first
+    if named:
+        kept[named[-1]] = True
         for i in above:
-            if i != found and walk.items[i].text == walk.items[found].text:
+            if i != named[-1] and walk.items[i].text == walk.items[named[-1]].text:
                 kept[i] = False
 
 
-def stands_in(heading: str, title: str) -> bool:
-    """Tells whether a heading and the longest part of its page's title are by and large the same words.
+def is_headline(heading: str, titles: Sequence[str]) -> bool:
+    """Tells whether a heading and a title of its page, or the part of it that comes first or is longest,
+    are by and large the same words. "The bridge opens - The Example" has two parts."""
+    words = set(_WORDS.findall(heading.casefold()))
+    for title in titles:
+        parts = _PARTED.split(title)
+        for part in {title, parts[0], max(parts, key=len)}:
+            of_part = set(_WORDS.findall(part.casefold()))
+            if len(words & of_part) > SAME * max(len(words), len(of_part), 1):
+                return True
+    return False
 
-    "The bridge opens - The Example" has two parts; the site's name alone is no headline.
-    """
-    part = max(_PARTED.split(title), key=len)
-    words, of_part = set(_WORDS.findall(heading.casefold())), set(_WORDS.findall(part.casefold()))
-    return len(words & of_part) > SAME * max(len(words), len(of_part), 1)
 
-
-_PARTED = re.compile(r"\s+[-|–—:»«·•/]\s+")
+_PARTED = re.compile(r"\s+[-|–—:»«›‹·•/]\s+")
 _WORDS = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]|\w+")
 
 
@@ -111,9 +123,13 @@ def _bar(item: Item, box: Box, lead: str) -> int:
         if box.marks & hints.APART:
             return BAR_NAMED
         return BAR if item.links or hints.is_sign(item.element, item.media.url) else BAR_PICTURE
-    if item.dated or box.own & _UNSURE:
+    if (
+        item.dated
+        or box.own & _UNSURE
+        or (item.role == "paragraph" and not _LETTER.search(item.text))
+    ):
         return BAR_LABEL
-    if box.marks & hints.APART & ~_UNSURE:
+    if box.marks & (hints.APART & ~_UNSURE | _USER):
         return BAR_NAMED
     return BAR_LINK if item.role == "list_item" and item.linked == len(item.text) else BAR
 
@@ -134,6 +150,8 @@ def _fill_holes(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]
                 kept[i] = scores[i] > HOLE
 
 
+_LETTER = re.compile(r"[^\W\d_]")
+_USER = hints.BIT["user"]
 _UNSURE = hints.BIT["meta"] | hints.BIT["byline"]  # words that content is called by, too
 
 

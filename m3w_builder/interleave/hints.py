@@ -196,7 +196,9 @@ def marks(tag: str, attributes: dict[str, str]) -> int:
     with UNSEEN, FIGURE, CAPTION, LABEL where its names say so."""
     found = TAG_BITS.get(tag, 0)
     if attributes:
-        said = _names(attributes.get("class", "")) | _names(attributes.get("id", ""))
+        said = _names(attributes["class"]) if "class" in attributes else 0
+        if "id" in attributes:
+            said |= _names(attributes["id"])
         found |= said & ~MARK_BITS if tag in _UNNAMED else said
         if not _SPECIAL.isdisjoint(attributes):
             if "role" in attributes:
