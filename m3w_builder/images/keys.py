@@ -81,7 +81,7 @@ _BARE_OPTION = re.compile(r"\d{5,}|imageview2/.*|imagemogr2/.*|\$.*\$|" + _DIMEN
 _SUFFIX = re.compile(
     r"[-_.@~](?:(\d{2,4}x\d{1,4}|\d{1,4}x\d{2,4})|16x9|9x16|21x9|4x3|3x2|\d{2,4}x|x\d{3,4}"
     r"|[23]x|\d{2,4}(?:w|px)|thumb(?:nail)?|small|medium|large|tn|scaled|full|fullsize|orig(?:inal)?|big|preview"
-    r"|bigger|normal|mini|crop(?:[-_](?:center|top|bottom|left|right))?|(?-i:[a-z]*(?:Large|Jumbo|Medium|Small"
+    r"|bigger|normal|mini|crop[-_](?:center|top|bottom|left|right)|(?-i:[a-z]*(?:Large|Jumbo|Medium|Small"
     r"|Thumb|Standard|Full)\w*|jumbo))$",
     re.I,
 )

@@ -7,7 +7,6 @@ The picture or video that a page puts forward in its metadata and shows nowhere 
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
 
 from lxml import etree
 
@@ -23,6 +22,9 @@ from m3w_builder.types import Document, Image, Node, Page, Text, Video, document
 from m3w_builder.urls import canonical
 
 Element = etree._Element
+TEXTS_ABOVE = (
+    2  # a page's own lead picture stands above, or after its standfirst and first paragraph
+)
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,12 @@ def node(item: Item, parsed: ParsedPage) -> Node:
 def _leads(parsed: ParsedPage, kept: list[Item]) -> list[Node]:
     """Returns the lead picture and video of the metadata that the page shows nowhere.
 
-    The picture only where none stands above the text: that one is most often the same photograph,
-    cut or named in another way.
+    The picture only where none stands above the text or near its beginning: that one is most often the
+    same photograph, cut or named in another way.
     """
     found: list[Node] = []
-    above = takewhile(lambda item: not running(item), kept)
+    texts = [i for i, item in enumerate(kept) if running(item)]
+    above = kept[: texts[TEXTS_ABOVE]] if len(texts) > TEXTS_ABOVE else kept
     if (lead := parsed.lead) and not any(isinstance(item.media, Image) for item in above):
         key = picture_key(lead.image.url)
         pictures = (item.media.url for item in kept if isinstance(item.media, Image))

@@ -251,6 +251,8 @@ class Walk:
             self._boundary(tag, opening=True)
         attributes: dict[str, str] = dict(element.items())  # type: ignore[arg-type]
         own = hints.marks(tag, attributes)
+        if own & _APART and "id" in attributes and _is_slug(attributes["id"], element):
+            own = hints.marks(tag, {k: v for k, v in attributes.items() if k != "id"})
         above = self.boxes[self._box] if self._box >= 0 else _OUTSIDE
         if own & _APART and self._skips and (why := self._apart(element, tag, own, above.marks)):
             self.skipped.append((element, why))
@@ -390,6 +392,18 @@ def _is_staged(attributes: dict[str, str]) -> bool:
     if "url(" in attributes.get("style", ""):
         return True
     return any(name.startswith("data-") or name == "itemid" for name in attributes)
+
+
+def _is_slug(key: str, element: Element) -> bool:
+    """Tells whether an id is made of the words of the first heading inside: it says nothing of the block."""
+    heading = next(element.iter("h1", "h2", "h3", "h4"), None)
+    if heading is None:
+        return False
+    words = _WORD.findall(text.inline(heading).casefold())
+    return _WORD.findall(key.casefold()) == words[: len(_WORD.findall(key))] and bool(words)
+
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 def _is_wordless(element: Element) -> bool:

@@ -53,6 +53,7 @@ def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[b
     bars = [_bar(item, walk.boxes[item.box], key) for item in walk.items]
     kept = [score > bar for score, bar in zip(scores, bars, strict=True)]
     _fill_holes(walk, scores, bars, kept)
+    _keep_headings(walk, scores, bars, kept)
     own = sum(
         running(i) for i, found in zip(walk.items, marks, strict=True) if not found & _COMMENTS
     )
@@ -65,6 +66,14 @@ def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[b
         kept[caption] = kept[picture]
     _drop_repetitions(walk, kept)
     return kept
+
+
+def _keep_headings(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]) -> None:
+    """Takes in a heading between kept items: what follows it is kept, so its heading is."""
+    for i in range(len(kept) - 2, 0, -1):
+        item = walk.items[i]
+        if item.role == "heading" and not kept[i] and not item.links and bars[i] == BAR:
+            kept[i] = kept[i - 1] and kept[i + 1] and scores[i] > HOLE
 
 
 def _add_headline(walk: Walk, titles: Sequence[str], site: str, kept: list[bool]) -> None:

@@ -26,7 +26,7 @@ _NAMES = {
     " facebook twitter whatsapp pinterest bookmark like likes sharer shariff icons print email",
     "related": "related relatedposts recommended recommendations recommendation recommend trending"
     " popular mostread outbrain taboola zergnet teasers teaser readmore morefrom seealso suggestions"
-    " similar also latest recent newest more promo promos promotion promotions crosssell upsell",
+    " similar latest recent newest more promo promos promotion promotions crosssell upsell",
     "ads": "ad ads advert adverts advertisement advertising adsense adslot sponsor sponsored sponsors"
     " banner banners dfp commercial werbung anzeige anzeigen pub publicidad affiliate",
     "cookie": "cookie cookies consent gdpr privacy notice alert",
@@ -136,6 +136,7 @@ _FIGURE_PAIRS = {("wp", "caption"), ("gallery", "item")} | {
     for first in ("image", "img", "photo", "picture", "media")
     for second in ("container", "wrap", "wrapper", "block", "box", "frame", "holder")
 }
+_NAMED_BY_TEXT = word_set("h1 h2 h3 h4 h5 h6")  # generators make a heading's id of its words
 _UNNAMED = word_set("html body")  # what a page's outermost elements are called says little
 
 
@@ -159,7 +160,8 @@ def _names(names: str) -> int:
             neutral = False
         elif not previous or previous == " ":
             neutral = word in _NEUTRAL
-        bits = _BITS_OF.get(word, 0)
+        bits = CAPTION if word.endswith("caption") else 0
+        bits |= _BITS_OF.get(word, 0)
         if previous in _FIRST:
             bits |= _BITS_OF_PAIR.get((previous, word), 0)
         if bits:
@@ -197,7 +199,7 @@ def marks(tag: str, attributes: dict[str, str]) -> int:
     found = TAG_BITS.get(tag, 0)
     if attributes:
         said = _names(attributes["class"]) if "class" in attributes else 0
-        if "id" in attributes:
+        if "id" in attributes and tag not in _NAMED_BY_TEXT:
             said |= _names(attributes["id"])
         found |= said & ~MARK_BITS if tag in _UNNAMED else said
         if not _SPECIAL.isdisjoint(attributes):
