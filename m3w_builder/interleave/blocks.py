@@ -20,7 +20,7 @@ from m3w_builder.types import Image, Role, Video
 Element = etree._Element
 
 _SKIPPED = word_set(
-    "head script style template svg canvas map audio select option textarea datalist link meta title"
+    "head style template svg canvas map audio select option textarea datalist link meta title"
     " input param track area col colgroup object-fit frameset noframes rt rp dialog"
 )
 _BLOCKS = word_set(
@@ -41,7 +41,7 @@ _CODE = frozenset(("pre", "listing", "xmp"))
 _STRUCTURE = word_list("table ul ol dl h1 h2 h3 h4 pre blockquote section article form")
 _INLINE, _BLOCK, _SKIP, _BREAK, _LINK, _PICTURE, _FILM, _MATH = range(8)
 _PHRASING = (_INLINE, _LINK)
-_NOTHING, _A_PHRASE, _A_LINK = -1, -2, -3  # what begins with an element: else the index of a box
+_NOTHING, _A_PHRASE, _A_LINK, _A_CITE = -1, -2, -3, -4  # what begins with an element: else the index of a box
 _KINDS = {
     **dict.fromkeys(_BLOCKS, _BLOCK),
     **dict.fromkeys(_SKIPPED, _SKIP),
@@ -50,6 +50,7 @@ _KINDS = {
     "br": _BREAK,
     "a": _LINK,
     "math": _MATH,
+    "script": _MATH,  # MathJax's, at most
 }
 _LETTER = re.compile(r"\w")  # a text without letter or digit is a line, an arrow, an icon
 _TEXT_IMAGE = re.compile(r"emoji|smil(?:ey|ie)|latex|\bmath|\btex\b|mwe-math", re.I)
@@ -180,12 +181,14 @@ class Walk:
             self._close(began)
         elif began == _A_LINK:
             self._link -= 1
+        elif began == _A_CITE:
+            self._flush()
 
     def _enter(self, element: Element, kind: int) -> int:
         """Enters an inline element; returns what began with it."""
         attributes: dict[str, str] = dict(element.items())  # type: ignore[arg-type]
         if attributes:
-            if hints.is_unseen(attributes):
+            if hints.is_unseen(attributes) or _is_decoration(element, attributes):
                 return _NOTHING
             if not attributes.keys() <= _PLAIN and _is_staged(attributes):
                 self._stage(element, attributes)
@@ -197,6 +200,9 @@ class Walk:
                 return _A_LINK
         if element.tag == "time":
             self._dates += 1
+        elif element.tag == "cite" and self._role == "quote":
+            self._flush()  # who is quoted is a line of its own
+            return _A_CITE
         return _A_PHRASE
 
     def _is_glued(self, element: Element) -> bool:
@@ -211,7 +217,8 @@ class Walk:
         elif kind == _PICTURE:
             self._image(element)
         elif kind == _MATH:
-            self._text(f" {_formula(element)} ")
+            if formula := _formula(element):
+                self._text(f" {formula} ")
         elif kind == _FILM:
             return self._video(element)
         return _NOTHING
@@ -228,7 +235,9 @@ class Walk:
     def _break(self) -> None:
         """A line break; two in a row end the paragraph."""
         self._breaks += 1
-        if self._breaks == 2 and self._role not in _STICKY:
+        if self._role == "table":
+            self._run.append(" ")  # a line of the text is a row
+        elif self._breaks == 2 and self._role not in _STICKY:
             self._flush()
         else:
             self._run.append(text.BREAK)
@@ -253,6 +262,8 @@ class Walk:
         own = hints.marks(tag, attributes)
         if own & _APART and "id" in attributes and _is_slug(attributes["id"], element):
             own = hints.marks(tag, {k: v for k, v in attributes.items() if k != "id"})
+        if "aria-hidden" in attributes and _is_decoration(element, attributes):
+            own |= _HIDDEN
         above = self.boxes[self._box] if self._box >= 0 else _OUTSIDE
         if own & _APART and self._skips and (why := self._apart(element, tag, own, above.marks)):
             self.skipped.append((element, why))
@@ -394,13 +405,23 @@ def _is_staged(attributes: dict[str, str]) -> bool:
     return any(name.startswith("data-") or name == "itemid" for name in attributes)
 
 
+def _is_decoration(element: Element, attributes: dict[str, str]) -> bool:
+    """Tells whether an element is hidden from screen readers and shows no picture: an icon, a twin.
+
+    Themes hide the pictures of a blog's posts from screen readers, since their links repeat the title.
+    """
+    if attributes.get("aria-hidden") != "true":
+        return False
+    return next(element.iter("img", "picture", "video", "amp-img", "iframe"), None) is None
+
+
 def _is_slug(key: str, element: Element) -> bool:
     """Tells whether an id is made of the words of the first heading inside: it says nothing of the block."""
     heading = next(element.iter("h1", "h2", "h3", "h4"), None)
     if heading is None:
         return False
-    words = _WORD.findall(text.inline(heading).casefold())
-    return _WORD.findall(key.casefold()) == words[: len(_WORD.findall(key))] and bool(words)
+    of_key, words = _WORD.findall(key.casefold()), _WORD.findall(text.inline(heading).casefold())
+    return len(of_key) > 1 and of_key == words[: len(of_key)]  # id="comments" may be just that
 
 
 _WORD = re.compile(r"[^\W_]+")
@@ -510,7 +531,9 @@ _CLEAN = {"code": text.clean_code, "table": _table}
 
 
 def _formula(element: Element) -> str:
-    """Returns a formula as text: its TeX where the page has it, else its symbols."""
+    """Returns a formula as text: its TeX where the page has it, else its symbols; "" of other scripts."""
+    if element.tag == "script":
+        return (element.text or "") if (element.get("type") or "").startswith("math/") else ""
     for annotation in element.iter("annotation"):
         if annotation.text and "tex" in (annotation.get("encoding") or ""):
             return annotation.text

@@ -69,11 +69,12 @@ def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[b
 
 
 def _keep_headings(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]) -> None:
-    """Takes in a heading between kept items: what follows it is kept, so its heading is."""
-    for i in range(len(kept) - 2, 0, -1):
-        item = walk.items[i]
-        if item.role == "heading" and not kept[i] and not item.links and bars[i] == BAR:
-            kept[i] = kept[i - 1] and kept[i + 1] and scores[i] > HOLE
+    """Takes in a heading whose text is kept: what follows it in its box, or stands on both sides of it."""
+    for i in range(len(kept) - 2, -1, -1):
+        item, box = walk.items[i], walk.boxes[walk.items[i].box]
+        if item.role == "heading" and not kept[i] and bars[i] == BAR and scores[i] > HOLE:
+            together = i + 1 < walk.boxes[box.parent].end and not (item.links and item.media)
+            kept[i] = kept[i + 1] and (together or (i > 0 and kept[i - 1]))
 
 
 def _add_headline(walk: Walk, titles: Sequence[str], site: str, kept: list[bool]) -> None:
@@ -138,7 +139,9 @@ def _bar(item: Item, box: Box, lead: str) -> int:
         or (item.role == "paragraph" and not _LETTER.search(item.text))
     ):
         return BAR_LABEL
-    if box.marks & (hints.APART & ~_UNSURE | _USER):
+    if box.marks & _USER:
+        return BAR_LABEL if item.weight < MIN_RUN else BAR_NAMED
+    if box.marks & hints.APART & ~_UNSURE:
         return BAR_NAMED
     return BAR_LINK if item.role == "list_item" and item.linked == len(item.text) else BAR
 
@@ -149,7 +152,9 @@ def _fill_holes(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]
     for i, item in enumerate(walk.items):
         if item.weight >= MIN_RUN and not item.links and bars[i] == BAR:
             box = walk.boxes[item.box]
-            key = (box.parent, box.tag, box.element.get("class"), item.role)
+            parent = walk.boxes[box.parent]
+            around = parent.parent if parent.tag in ("ul", "ol") else box.parent
+            key = (around, box.tag, box.element.get("class"), item.role)
             groups.setdefault(key, []).append(i)
     for group in groups.values():
         if len(group) < MIN_GROUP or all(kept[i] for i in group):

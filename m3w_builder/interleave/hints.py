@@ -19,7 +19,7 @@ _NAMES = {
     " paging toolbar topbar skip skiplink jump docnav navheader navfooter sitemap dropdown"
     " megamenu toc tableofcontents next prev previous rubrik",
     "footer": "footer foot colophon copyright siteinfo masthead bottom imprint impressum legal",
-    "aside": "sidebar sidebars rail aside sidenav marginal infobox sticky secondary tertiary",
+    "aside": "sidebar sidebars rail aside sidenav marginal sticky secondary tertiary",
     "comments": "comment comments disqus respond livefyre commentlist kommentar kommentare comentario"
     " comentarios commentaires reply replies discussion",
     "share": "share sharing shares social socials addthis sharedaddy addtoany sharebar sharethis follow"
@@ -190,7 +190,7 @@ _BITS_OF_PAIR = _merged(
     _PAIR_BITS, dict.fromkeys(_UNSEEN_PAIRS, UNSEEN), dict.fromkeys(_FIGURE_PAIRS, FIGURE)
 )
 _FIRST = frozenset(first for first, _ in _BITS_OF_PAIR)
-_SPECIAL = word_set("role itemprop style hidden aria-hidden")
+_SPECIAL = word_set("role itemprop style hidden")
 
 
 def marks(tag: str, attributes: dict[str, str]) -> int:
@@ -216,7 +216,7 @@ def _is_hidden(attributes: dict[str, str]) -> bool:
     """Tells whether an element is not displayed, by its own attributes."""
     if "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]):
         return True
-    return "hidden" in attributes or attributes.get("aria-hidden") == "true"
+    return "hidden" in attributes
 
 
 def is_sign(element: etree._Element, url: str) -> bool:
