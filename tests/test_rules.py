@@ -138,6 +138,11 @@ def test_words(text: str, expected: list[str]) -> None:
     assert words(text) == expected
 
 
+@pytest.mark.parametrize("letter", "กฮເໜကၐႏកឳ々ぁーㇰㇿ㐀䶿一鿿豈ｦﾝ𠀀𿿽")
+def test_one_letter_of_a_script_without_spaces_is_noticed(letter: str) -> None:
+    assert words(f"naïve{letter}") == ["naïve", letter]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -148,6 +153,8 @@ def test_words(text: str, expected: list[str]) -> None:
         ("ellipsis_lines", "a...\n\nb…\nc [...]\nd\ne… f", 3 / 5),
         ("alpha_words", "a1 22 - é", 2 / 4),
         ("stop_words", "The the, “THAT” and-or other", 2),
+        ("stop_words", "tO (oF) 'bE'", 3),
+        ("alpha_words", "12 12 – 1st", 1 / 4),
         ("duplicate_lines", "a\nb\n a \nA\n\na", 2 / 5),
         ("duplicate_line_chars", "aa\nb\naa\nb\nccc", 3 / 9),
         ("top_2gram_chars", "a a a a bb", 4 / 6),  # overlapping occurrences counted once

@@ -5,7 +5,10 @@ Words are numbered once; the rest is integer arithmetic in numpy, with no hashes
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import count, product
 from string import punctuation
 
 import numpy as np
@@ -14,6 +17,11 @@ from numpy.typing import NDArray
 from m3w_builder.types import Text
 
 STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
+_STOP_FORMS = frozenset(  # in any case
+    "".join(letters)
+    for word in STOP_WORDS
+    for letters in product(*zip(word, word.upper(), strict=True))
+)
 TOP_NGRAMS = range(2, 5)
 DUPLICATE_NGRAMS = range(5, 11)
 
@@ -24,6 +32,8 @@ _UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+# What is left of UTF-8 without these bytes starts a letter of such a script, or one near it.
+_OTHER_BYTES = bytes({*range(256)} - {0xE0, 0xE1, *range(0xE3, 0xF5)})
 # Combining vowels and tones, which are not \w for `re`, stay with their letter.
 _LETTER = rf"[{_UNSPACED}](?:(?!\w)[{_UNSPACED}])*"
 _UNSPACED_WORD = re.compile(rf"(?:{_LETTER}){{1,2}}[^\w\s{_UNSPACED}]*")
@@ -35,6 +45,7 @@ _AROUND = punctuation + "“”„‘’«»‹›…–—¡¿"
 _CLOSING = ")]}\"'”’»"
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 def words(text: str) -> list[str]:
@@ -44,9 +55,14 @@ def words(text: str) -> list[str]:
     a word, with the punctuation after them: "我爱北京。" has two. That is about the length of a
     Chinese word and needs no dictionary.
     """
-    if not _IS_UNSPACED.search(text):
-        return text.split()
-    return _WORD.findall(text)
+    return _WORD.findall(text) if _has_unspaced(text) else text.split()
+
+
+def _has_unspaced(text: str) -> bool:
+    """Tells whether a text has a letter of a script without spaces, most texts at a glance."""
+    if text.isascii() or not text.encode("utf-8", "surrogatepass").translate(None, _OTHER_BYTES):
+        return False
+    return _IS_UNSPACED.search(text) is not None
 
 
 def unigrams(text: str) -> int:
@@ -95,26 +111,29 @@ def measure(texts: Sequence[Text]) -> dict[str, float]:
 
 def _word_statistics(text: str) -> dict[str, float]:
     found = words(text)
-    number = {word: i for i, word in enumerate(dict.fromkeys(found))}
+    number: defaultdict[str, int] = defaultdict(count().__next__)
     ids = _ints(map(number.__getitem__, found))
     times = np.bincount(ids, minlength=len(number))
     lengths = _ints(map(len, number))[ids]
-    unspaced = len(_UNSPACED_WORD.findall(text)) if _IS_UNSPACED.search(text) else 0
-    alpha = _ints(map(_has_letter, number))
+    unspaced = len(_UNSPACED_WORD.findall(text)) if _has_unspaced(text) else 0
+    mixed = [word for word in number if not word.isalpha()]
+    without = [number[word] for word in mixed if not any(map(str.isalpha, word))]
     return {
         "words": float(len(found)),
         "mean_word_length": _share(int(lengths.sum()), len(found)),
         "unspaced_words": _share(unspaced, len(found)),
         "hash_ratio": _share(text.count("#"), len(found)),
         "ellipsis_ratio": _share(len(_ELLIPSIS.findall(text.replace("…", "..."))), len(found)),
-        "alpha_words": _share(int(alpha @ times), len(found)),
-        "stop_words": float(len(STOP_WORDS.intersection(w.strip(_AROUND).lower() for w in number))),
-        **_ngram_statistics(ids, lengths),
+        "alpha_words": _share(len(found) - int(times[without].sum()), len(found)),
+        "stop_words": float(len(_stop_words(number.keys(), mixed))),
+        **_ngram_statistics(ids, lengths, times),
     }
 
 
-def _has_letter(word: str) -> bool:
-    return word.isalpha() or any(map(str.isalpha, word))
+def _stop_words(different: AbstractSet[str], mixed: Iterable[str]) -> AbstractSet[str]:
+    """Returns the stop words among different words; only the mixed ones may have punctuation around."""
+    bare = {word.strip(_AROUND).lower() for word in mixed}
+    return STOP_WORDS & (bare | {word.lower() for word in different & _STOP_FORMS})
 
 
 def _line_statistics(texts: Sequence[Text]) -> dict[str, float]:
@@ -141,47 +160,66 @@ def _duplicates(name: str, parts: Sequence[str]) -> dict[str, float]:
     }
 
 
-def _ngram_statistics(ids: Ints, lengths: Ints) -> dict[str, float]:
-    """Returns the n-gram statistics of word numbers `ids` (W,) with `lengths` (W,)."""
-    top = dict.fromkeys((f"top_{n}gram_chars" for n in TOP_NGRAMS), 0.0)
-    duplicate = dict.fromkeys((f"duplicate_{n}gram_chars" for n in DUPLICATE_NGRAMS), 0.0)
-    ends = np.append(0, lengths.cumsum())  # (W + 1,)
-    for n, starts, grams in _repeated_ngrams(ids):
-        if n in TOP_NGRAMS:
-            times = np.bincount(grams)[grams]
-            characters = np.where(times == times.max(), ends[starts + n] - ends[starts], 0)
-            chosen = starts[grams == grams[characters.argmax()]]
-            top[f"top_{n}gram_chars"] = _covered(chosen, n, ends)
-        else:
-            again = np.delete(starts, np.unique(grams, return_index=True)[1])
-            duplicate[f"duplicate_{n}gram_chars"] = _covered(again, n, ends)
-    return {**top, **duplicate}
+def _ngram_statistics(ids: Ints, lengths: Ints, times: Ints) -> dict[str, float]:
+    """Returns the n-gram statistics of word numbers `ids` (W,) with `lengths` (W,).
 
-
-def _repeated_ngrams(ids: Ints) -> Iterator[tuple[int, Ints, Ints]]:
-    """Yields n, where each n-gram that occurs more than once starts (ascending), and its number.
-
-    Only a repeated (n-1)-gram can begin a repeated n-gram: the work shrinks with every step, and
-    ends when nothing repeats.
+    `times` (D,) is how often each of the D different words occurs.
     """
-    starts, grams = np.arange(len(ids)), ids
+    shares = dict.fromkeys((f"top_{n}gram_chars" for n in TOP_NGRAMS), 0.0)
+    shares |= dict.fromkeys((f"duplicate_{n}gram_chars" for n in DUPLICATE_NGRAMS), 0.0)
+    ends = np.append(0, lengths.cumsum())  # (W + 1,)
+    for n, starts, first in _repeated_ngrams(ids, times):
+        if n in TOP_NGRAMS:
+            shares[f"top_{n}gram_chars"] = _covered(_top(starts, first, n, ends), n, ends)
+        else:
+            again = starts[~first]
+            again.sort()
+            shares[f"duplicate_{n}gram_chars"] = _covered(again, n, ends)
+    return shares
+
+
+def _repeated_ngrams(ids: Ints, times: Ints) -> Iterator[tuple[int, Ints, Bools]]:
+    """Yields n, where each n-gram that occurs more than once starts, and which start is its first.
+
+    The starts of one n-gram lie together and ascend. A repeated n-gram is two repeated (n-1)-grams,
+    a word apart: the work shrinks with every step, and ends when nothing repeats.
+    """
+    starts = np.flatnonzero(times[ids] > 1)  # ascending, here and below
+    grams = ids[starts]  # their numbers
     for n in range(TOP_NGRAMS[0], DUPLICATE_NGRAMS[-1] + 1):
-        inside = starts + n <= len(ids)
-        starts, grams = starts[inside], grams[inside]
+        here = np.flatnonzero(starts[1:] - starts[:-1] == 1)
         # Both factors are below the number of words: each pair has a number of its own.
-        pairs = grams * len(ids) + ids[starts + n - 1]
-        _, grams, times = np.unique(pairs, return_inverse=True, return_counts=True)
-        repeats = times[grams] > 1
-        starts, grams = starts[repeats], grams[repeats]
-        if not len(starts):
+        pairs = grams[here] * len(ids) + grams[here + 1]
+        order = pairs.argsort(kind="stable")
+        pairs = pairs[order]
+        same = np.zeros(len(pairs) + 1, np.bool_)  # as the one before
+        np.equal(pairs[1:], pairs[:-1], out=same[1:-1])
+        if not np.count_nonzero(same):
             return
-        yield n, starts, grams
+        repeats = same[1:] | same[:-1]
+        order, first = order[repeats], ~same[:-1][repeats]
+        found = starts[here[order]]
+        yield n, found, first
+        back = order.argsort()
+        starts, grams = found[back], first.cumsum()[back]
+
+
+def _top(starts: Ints, first: Bools, n: int, ends: Ints) -> Ints:
+    """Returns where the most frequent n-gram starts; of several the longest, then the first."""
+    bounds = np.append(np.flatnonzero(first), len(starts))
+    times = bounds[1:] - bounds[:-1]
+    most = times.max()
+    most_frequent = bounds[:-1][times == most]
+    at = starts[most_frequent]
+    lengths = ends[at + n] - ends[at]
+    chosen = most_frequent[np.where(lengths == lengths.max(), at, len(ends)).argmin()]
+    return starts[chosen : chosen + most]
 
 
 def _covered(starts: Ints, n: int, ends: Ints) -> float:
     """Returns the share of characters under n-grams at `starts` (ascending), each counted once."""
-    following = np.append(starts[1:], len(ends) - 1)
-    stops = np.minimum(starts + n, following)
+    stops = starts + n
+    np.minimum(stops[:-1], starts[1:], out=stops[:-1])
     return _share(int((ends[stops] - ends[starts]).sum()), int(ends[-1]))
 
 
