@@ -348,7 +348,9 @@ def test_no_character_is_lost_and_none_is_made_up(page: str) -> None:
 @QUICK
 @given(
     st.lists(
-        st.tuples(st.sampled_from("div p li h3 dd section".split()), texts), min_size=1, max_size=8
+        st.tuples(st.sampled_from(["div", "p", "li", "h3", "dd", "section"]), texts),
+        min_size=1,
+        max_size=8,
     )
 )
 def test_texts_of_two_blocks_are_never_one(blocks: list[tuple[str, str]]) -> None:

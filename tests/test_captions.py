@@ -121,7 +121,7 @@ def test_each_picture_has_its_own_caption(markup: str, expected: list[str]) -> N
         f"<dl><dt>{A}</dt><dd>{'word ' * MAX_NEIGHBOUR}</dd></dl>",
         f"<dl><dt>{A}</dt><dt>A term</dt><dd>A meaning</dd></dl>",
         f"<div>{'<p>A paragraph.</p>' * MAX_ITEMS}{A}<p class=caption>Far</p></div>",
-        f"<img src=/a.jpg aria-labelledby=none>",
+        "<img src=/a.jpg aria-labelledby=none>",
     ],
 )
 def test_what_is_no_caption(markup: str) -> None:
