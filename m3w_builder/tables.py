@@ -27,7 +27,8 @@ Row = dict[str, Any]
 _NODE_TYPES: dict[str, type[Node]] = {"text": Text, "image": Image, "video": Video}
 _TYPE_NAMES = {cls: name for name, cls in _NODE_TYPES.items()}
 _FIELDS = {
-    cls: tuple(f.name for f in dataclasses.fields(cls)) for cls in (*_TYPE_NAMES, Document, Media)
+    cls: tuple(f.name for f in dataclasses.fields(cls))
+    for cls in (*_TYPE_NAMES, Document, Media, Reject, Resource)
 }
 
 
@@ -43,7 +44,14 @@ class TableWriter:
 
     def __enter__(self) -> Self:
         temporary = self._open.enter_context(atomic(self._path))
-        writer = pq.ParquetWriter(temporary, self._schema, compression="zstd")
+        # Of 64 rows a dictionary or a column's bounds are larger than what they would spare.
+        writer = pq.ParquetWriter(
+            temporary,
+            self._schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+        )
         self._file = self._open.enter_context(writer)
         return self
 
@@ -94,7 +102,7 @@ def read_table(path: Path, schema: str, columns: Sequence[str] | None = None) ->
 
 def document_row(document: Document, text_sha256: str) -> Row:
     """Returns the DOCUMENTS row of a document."""
-    row = {name: getattr(document, name) for name in _FIELDS[Document]}
+    row = _row(document)
     row["scores"] = sorted(document.scores.items())
     row["nodes"] = [_node_row(node) for node in document.nodes]
     row["text_sha256"] = text_sha256
@@ -102,9 +110,14 @@ def document_row(document: Document, text_sha256: str) -> Row:
 
 
 def _node_row(node: Node) -> Row:
-    row: Row = {name: getattr(node, name) for name in _FIELDS[type(node)]}
+    row = _row(node)
     row["type"] = _TYPE_NAMES[type(node)]
     return row
+
+
+def _row(item: Node | Document | Media | Reject | Resource) -> Row:
+    """Returns the fields of an item by name; unlike dataclasses.asdict it copies nothing."""
+    return {name: getattr(item, name) for name in _FIELDS[type(item)]}
 
 
 def document(row: Row) -> Document:
@@ -122,7 +135,7 @@ def _node(row: Row) -> Node:
 
 def media_row(media: Media) -> Row:
     """Returns the MEDIA row of what fetch found out."""
-    row = {name: getattr(media, name) for name in _FIELDS[Media]}
+    row = _row(media)
     row["scores"] = sorted(media.scores.items())
     row["frames"] = [dataclasses.asdict(frame) for frame in media.frames]
     return row
@@ -138,4 +151,4 @@ def media(row: Row) -> Media:
 
 def flat_row(item: Reject | Resource) -> Row:
     """Returns the row of a type whose fields are the columns."""
-    return dataclasses.asdict(item)
+    return _row(item)
