@@ -32,8 +32,23 @@ def rest(beat):
     return "rested"
 
 
-def die(beat):
-    beat("deadly")
+def many(beat):
+    for number in range(5):
+        beat(f"item {number}")
+        time.sleep(0.2)
+    return "done"
+
+
+def late(beat):
+    for label in ("a", "b", "", "slow"):
+        beat(label)
+        time.sleep(0.2)
+    time.sleep(60)
+
+
+def die(beat, label="deadly"):
+    beat("a longer label than that")
+    beat(label)
     os.abort()
 
 
@@ -75,6 +90,26 @@ def test_item_that_kills_its_process_is_named(sandbox, name, label):
     with pytest.raises(ItemDied) as caught:
         call(sandbox, name)
     assert (caught.value.label, caught.value.reason) == (label, "page_crashed")
+
+
+@pytest.mark.parametrize("label", ["ä" * 9000, "a b\n", "\udc80"])
+def test_any_label_comes_back(sandbox, label):
+    with pytest.raises(ItemDied) as caught:
+        call(sandbox, "die", label)
+    assert caught.value.label == label
+
+
+def test_items_may_take_longer_together_than_one_may(sandbox):
+    assert call(sandbox, "many", seconds=0.4) == "done"
+
+
+def test_item_that_begins_late_has_its_whole_time(sandbox):
+    call(sandbox, "double", 1)
+    begun = time.monotonic()
+    with pytest.raises(ItemDied) as caught:
+        call(sandbox, "late", seconds=0.5)
+    assert caught.value.label == "slow"
+    assert 1.1 <= time.monotonic() - begun < 5
 
 
 def test_exception_is_raised_here_with_its_trace(sandbox):
