@@ -5,9 +5,14 @@ from time import process_time
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from m3w_builder import images
 from m3w_builder.errors import PageError
+from m3w_builder.images import picture_key
 from m3w_builder.interleave import interleave, read_page
+from m3w_builder.interleave.hints import REASONS
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.types import Document, Image, Page, Text, Video
 
@@ -123,6 +128,65 @@ def test_media_in_their_places(markup: str, expected: list[str]) -> None:
     assert inside(markup) == expected
 
 
+PEERS_LOSE = [  # where others fail: a picture's element, and its address
+    ("<img src='img/a.jpg'>", "/blog/2020/img/a.jpg"),
+    ("<img src='../img/a.jpg'>", "/blog/img/a.jpg"),
+    ("<img src='//cdn.x.com/a.jpg'>", "https://cdn.x.com/a.jpg"),
+    ("<img srcset='/a-1.jpg 1x, /a-2.jpg 2x'>", "/a-2.jpg"),
+    ("<picture><source srcset='/a.webp' type=image/webp><img src=/a.jpg></picture>", "/a.jpg"),
+    ("<picture><source media=print><img src=/a.jpg></picture>", "/a.jpg"),
+    ("<figure><img src=/f.jpg><figcaption>Cap</figcaption></figure>", "/f.jpg"),
+    ("<img src=/blank.gif data-src=/real.jpg>", "/real.jpg"),
+    ("<noscript><img src=/real.jpg></noscript>", "/real.jpg"),
+    ("<img src='https://res.cloudinary.com/x/w_200,h_300/a.jpg'>", "https://res.cloudinary.com/x/w_200,h_300/a.jpg"),
+    ("<img src='https://ex.com:8080/a.jpg'>", "https://ex.com:8080/a.jpg"),
+    ("<img src='http://1.2.3.4/a.jpg'>", "http://1.2.3.4/a.jpg"),
+    ("<img src='/my cat.jpg'>", "/my%20cat.jpg"),
+    ("<div><img src=/a.jpg></div>", "/a.jpg"),
+    ("<img srcset='/a-300.jpg 300w, /a-600.jpg 600w'>", "/a-600.jpg"),
+    *(
+        (f"<{tag}><img src=/a.jpg></{tag.split()[-1]}>", "/a.jpg")
+        for tag in ("ul><li", "form", "details", "label", "my-element", "table><tr><td", "dl><dd", "center")
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("markup", "address"), PEERS_LOSE)
+def test_a_picture_that_peers_lose(markup: str, address: str) -> None:
+    url = address if ":" in address else "https://ex.com" + address
+    assert [line.split(" | ")[0] for line in inside(markup) if "image" in line] == [f"image: {url}"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "address"),
+    [("img/a.jpg", "img/a.jpg"), ("/a.jpg", "a.jpg"), ("../a.jpg", "a.jpg")],
+)
+def test_a_picture_is_relative_to_the_base_element(reference: str, address: str) -> None:
+    found = document(f"{LONG}<img src='{reference}'>{LONG}", "<base href='https://cdn.ex.com/'>")
+    assert [image.url for image in found.images] == [f"https://cdn.ex.com/{address}"]
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<ul><li>{}</li></ul>",
+        "<ol><li><p>{}</p></li></ol>",
+        "<table><tr><td>{}</td></tr></table>",
+        "<pre>{}</pre>",
+        "<form><p>{}</p></form>",
+        "<my-el><p>{}</p></my-el>",
+        "<details><p>{}</p></details>",
+        "<label>{}</label>",
+        "<figure><p>{}</p></figure>",
+        "<dl><dd>{}</dd></dl>",
+        "<center>{}</center>",
+    ],
+)
+def test_a_text_that_peers_lose(markup: str) -> None:
+    said = "These are the words that must not be lost on the way."
+    assert [line.partition(": ")[2] for line in inside(markup.format(said))] == [said]
+
+
 def test_boilerplate_around_the_content_is_left_out() -> None:
     menu = "".join(f"<li><a href=/{i}>Menu entry {i}</a></li>" for i in range(20))
     found = document(
@@ -141,6 +205,151 @@ def test_lead_picture_above_the_text_belongs_to_it() -> None:
     )
     assert isinstance(found.nodes[0], Text | Image)
     assert found.images[0].caption == "Lead"
+
+
+LEAD = "<meta property=og:image content=/lead.jpg><meta property=og:image:alt content='The lead'>"
+LINKED_DATA = (
+    '<script type="application/ld+json">{"@type": "NewsArticle", "image": {"@type": "ImageObject",'
+    ' "url": "https://ex.com/lead.jpg", "caption": "The lead"}}</script>'
+)
+STORY = "".join(f"<p>{WORDS * 2} This is paragraph {number}.</p>" for number in range(5))
+
+
+def addresses(body: str, head: str) -> list[str]:
+    """Returns the pictures of a page by file name, and "text" for each run of texts."""
+    nodes = document(f"<article><h1>A headline</h1>{body}</article>", head).nodes
+    names = ["text" if isinstance(n, Text) else n.url.rpartition("/")[2] for n in nodes]
+    return [name for i, name in enumerate(names) if name != "text" or names[i - 1 : i] != ["text"]]
+
+
+@pytest.mark.parametrize("head", [LEAD, LINKED_DATA, "<link rel=image_src href=/lead.jpg>"])
+def test_a_lead_picture_of_the_metadata_comes_first(head: str) -> None:
+    assert addresses(STORY, head) == ["lead.jpg", "text"]
+
+
+@pytest.mark.parametrize(
+    "shown", ["/lead.jpg", "/lead-300x200.jpg", "/lead.jpg?w=640", "//ex.com/lead.jpg#x"]
+)
+def test_a_lead_picture_that_the_page_shows_stays_where_it_is(shown: str) -> None:
+    assert len(addresses(f"{STORY}<img src='{shown}'>{STORY}", LEAD)) == 3
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/logo.png", "/img/default-og-image.jpg", "/favicon.ico", "data:image/png;base64,AA"],
+)
+def test_a_picture_that_stands_for_the_site_is_no_lead(address: str) -> None:
+    assert addresses(STORY, f"<meta property=og:image content='{address}'>") == ["text"]
+
+
+def test_a_picture_above_the_text_is_the_lead() -> None:
+    assert addresses(f"<img src=/other.jpg>{STORY}", LEAD) == ["text", "other.jpg", "text"]
+
+
+def test_the_lead_picture_has_its_own_alt_and_caption() -> None:
+    (one,) = document(STORY, LEAD).images
+    assert (one.alt, one.caption, one.path) == ("The lead", "", "/html/head/meta[1]")
+    (two,) = document(STORY, LINKED_DATA).images
+    assert (two.alt, two.caption, two.path) == ("", "The lead", "/html/head/script")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "/cat-300x200.jpg",
+        "/cat.jpg?w=300",
+        "/cat.jpg",
+        "/cat@2x.jpg",
+        "/cat-scaled.jpg",
+        "/cat-1024x683.jpg.webp",
+    ],
+)
+def test_one_picture_in_two_sizes_is_one_picture(again: str) -> None:
+    found = document(f"{LONG}<img src=/cat.jpg>{LONG}<img src='{again}'>{LONG}")
+    assert [image.url for image in found.images] == ["https://ex.com/cat.jpg"]
+
+
+def test_two_pictures_of_one_name_are_two() -> None:
+    found = document(f"{LONG}<img src=/a/cat.jpg><img src=/b/cat.jpg><img src=/a/cat2.jpg>{LONG}")
+    assert len(found.images) == 3
+
+
+OUT = {
+    "navigation": "<nav><ul><li><a href=/a>News</a><li><a href=/b>Sport</a></ul></nav>",
+    "a menu without a nav": "<ul class=main-menu><li><a href=/a>News</a><li><a href=/b>Sport</a></ul>",
+    "breadcrumbs": "<div class=breadcrumb><a href=/>Home</a> / <a href=/n>News</a></div>",
+    "share buttons": "<ul class=share-bar><li><a href=//f.example>Share it</a><li><a href=//t.example>Post it</a></ul>",
+    "related stories": "<div class=related-posts><h3>Related</h3><ul><li><a href=/a><img src=/a.jpg>Story one</a>"
+    "<li><a href=/b><img src=/b.jpg>Story two</a></ul></div>",
+    "an advertisement": "<div class=ad-slot><a href=//ads.example><img src=//ads.example/buy.jpg></a></div>",
+    "page numbers": "<div class=pagination><a href=?p=1>1</a> <a href=?p=2>2</a> <a href=?p=2>Next</a></div>",
+    "hidden text": "<p hidden>Words that nobody sees.</p><div style='display:none'><p>Nor these.</p></div>",
+    "a footer": f"<footer>{LONG}<img src=/f.jpg></footer>",
+    "comments": f"<section id=comments><h2>2 comments</h2><div class=comment><img src=/me.jpg class=avatar>{LONG}"
+    "</div></section>",
+}  # fmt: skip
+ABOVE = {
+    "a link to the content": "<a class=skip-link href=#main>Skip to main content</a>",
+    "a logo": "<header class=site-header><a href=/><img src=/logo.png alt=Home></a></header>",
+    "a warning": "<noscript>Please turn on JavaScript to see all of this page.</noscript>",
+}
+BELOW = {
+    "a cookie banner": "<div id=cookie-banner><p>This site uses cookies to count its visitors and to show what you may"
+    " want to buy. Do you agree with that?</p><button>Yes</button></div>",
+    "a form for a newsletter": "<div class=newsletter-signup><p>Get our newsletter every morning in your inbox, free of"
+    " charge.</p><form><input></form></div>",
+    "teasers": "<div class=teasers>"
+    + "".join(f"<a href=/{n}><img src=/t{n}.jpg><h3>Another story {n}</h3></a>" for n in range(6))
+    + "</div>",
+}  # fmt: skip
+IN = {
+    "a gallery": (
+        "<div class=gallery><figure><img src=/1.jpg><figcaption>One</figcaption></figure><figure><img src=/2.jpg>"
+        "<figcaption>Two</figcaption></figure></div>",
+        ["1.jpg", "One", "2.jpg", "Two"],
+    ),
+    "a film": (
+        "<figure class=wp-block-embed><iframe src=https://www.youtube.com/embed/abcdefghijk></iframe><figcaption>A film"
+        "</figcaption></figure>",
+        ["watch?v=abcdefghijk", "A film"],
+    ),
+    "a slide show": (
+        "<div class=slider><div class=slide><img src=/1.jpg></div><div class=slide><img src=/2.jpg></div></div>",
+        ["1.jpg", "2.jpg"],
+    ),
+    "a picture in a link to itself": ("<p><a href=/1-full.jpg><img src=/1-small.jpg></a></p>", ["1-full.jpg"]),
+    "a heading": ("<h2>The second part</h2>", ["The second part"]),
+}  # fmt: skip
+
+
+def names(body: str) -> list[str]:
+    """Returns the nodes of an article with something in it, without the article's own."""
+    nodes = document(f"<main><h1>A headline</h1>{body}</main>").nodes
+    found = [n.text if isinstance(n, Text) else n.url.rpartition("/")[2] for n in nodes]
+    return [name for name in found if WORDS[:20] not in name and name != "A headline"]
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_what_is_no_content_is_out_wherever_it_stands(name: str) -> None:
+    assert names(f"{STORY}{OUT[name]}{STORY.replace('This', 'That')}") == []
+    assert names(f"{STORY}{OUT[name]}") == []
+    assert names(f"{OUT[name]}{STORY}") == []
+
+
+@pytest.mark.parametrize("name", ABOVE)
+def test_what_is_no_content_is_out_above_the_text(name: str) -> None:
+    assert names(f"</main>{ABOVE[name]}<main>{STORY}") == []
+
+
+@pytest.mark.parametrize("name", BELOW)
+def test_what_is_no_content_is_out_below_the_text(name: str) -> None:
+    assert names(f"{STORY}</main>{BELOW[name]}") == []
+
+
+@pytest.mark.parametrize("name", IN)
+def test_what_is_content_is_in(name: str) -> None:
+    markup, expected = IN[name]
+    assert names(f"{STORY}{markup}{STORY.replace('This', 'That')}") == expected
 
 
 def test_base_element_counts_only_as_http() -> None:
@@ -195,6 +404,87 @@ def test_golden_page(path: Path) -> None:
     assert render(interleave(read_page(page))) == path.with_suffix(".txt").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_the_path_of_every_node_finds_its_element(path: Path) -> None:
+    parsed = read_page(Page(f"https://ex.com/{path.name}", path.read_bytes()))
+    for node in interleave(parsed).nodes:
+        (element,) = parsed.root.getroottree().xpath(node.path)
+        if isinstance(node, Text):
+            assert node.text.split()[0] in "".join(element.itertext())
+        elif isinstance(node, Image) and element.tag != "meta":
+            shown = {picture_key(url) for url in images.addresses(element, parsed.base)}
+            assert picture_key(node.url) in shown
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_every_dropped_item_of_a_page_has_a_reason(path: Path) -> None:
+    parsed = read_page(Page(f"https://ex.com/{path.name}", path.read_bytes()))
+    assert [verdict == "" for verdict in parsed.verdicts] == parsed.kept
+    assert {*parsed.verdicts, *(why for _, why in parsed.walk.skipped)} <= {
+        "",
+        "links",
+        "outside",
+        *REASONS,
+    }
+    assert all(why for _, why in parsed.walk.skipped)
+
+
+@pytest.mark.parametrize(
+    ("damage", "texts"),
+    [
+        ("<p>{0}<p>{1}", 2),  # nothing is closed
+        ("<div><b><i><p>{0}<div><a href=/x><p>{1}<table><tr><td><ul><li>", 2),
+        ("<p>{0}</b></i></div></div></p><p>{1}</p></body></html></html>", 2),  # what was never opened
+        ("<p>{0}</p><p>{1}</p><img src='/a.jpg", 2),  # cut off in a tag
+        ("<p>{0}</p><p>{1}</p><!-- cut off in a comment", 2),
+        ("</body></html><p>{0}</p><p>{1}</p>", 2),  # after the end
+        ("<b><p>{0}</b></p><i><p>{1}</i></p>", 2),  # crossed
+        ("<P CLASS=X>{0}</P><P>{1}</p>", 2),
+        ("<p a=1 a=2 '=\"x\" <=>{0}</p><p>{1}</p>", 2),  # odd attributes
+        ("<p>{0}</p><p>{1} &copy &#0; &#x110000; &nosuch; &amp</p>", 2),
+        ("<p>{0}</p>\0<p>\0{1}\0</p>", 2),
+        ("<ul><p>{0}</p><li>{1}</ul>", 2),
+    ],
+)  # fmt: skip
+def test_a_damaged_page_keeps_its_text(damage: str, texts: int) -> None:
+    said = [f"{WORDS}This is {name}." for name in ("the first", "the other")]
+    found = interleave(read_page(Page(URL, damage.format(*said).encode()))).texts
+    assert len(found) == texts
+    assert all(text.text.startswith(words) for text, words in zip(found, said, strict=True))
+
+
+def test_nul_bytes_are_no_characters() -> None:
+    html = f"<ti\0tle>T</title><p>{WORDS}</p><p>wo\0rd {WORDS}</p><img src='/a\0.jpg'>".encode()
+    found = interleave(read_page(Page(URL, html)))
+    assert found.texts[1].text.startswith("word A paragraph")
+    assert [image.url for image in found.images] == ["https://ex.com/a.jpg"]
+
+
+MARKUP = st.sampled_from([
+    "<p>", "</p>", "<div class='related'>", "</div>", "<table>", "<tr><td>", "</table>", "<li>", "<ul", ">", "</a>",
+    "<a href=/x>", "<img src=/i.jpg alt='", "'>", "<!--", "-->", "<pre>", "</pre>", "<noscript>", "<svg>", "</svg>",
+    "&lt;", "\0", "\xff", "<script>", "</script>", "words of a text ", "<figure>", "<figcaption>", "<br>", "日本",
+    "<math>", "<video src=/v.mp4>", "<iframe src=//www.youtube.com/embed/abcdefghijk>", "<body>", "</html>", "<o:p>",
+    "<dl>", "<dd>", "<dt>",
+])  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::html5lib.constants.DataLossWarning")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(MARKUP, max_size=30))
+def test_any_markup_becomes_a_document_or_a_counted_reject(pieces: list[str]) -> None:
+    page = Page(URL, "".join(pieces).encode("latin-1", "replace"))
+    try:
+        parsed = read_page(page)
+        found = interleave(parsed)
+    except PageError:
+        return
+    for node in found.nodes:
+        assert len(parsed.root.getroottree().xpath(node.path)) == 1
+        assert not isinstance(node, Text) or node.text.strip()
+    assert render(interleave(read_page(page))) == render(found)
 
 
 def test_videos_are_nodes_with_a_path() -> None:
