@@ -48,7 +48,7 @@ DATE = "2026-01-01T00:00:00Z"
 _SUBREAPER = 36  # of prctl(2): orphans below us become our children, so that their time counts
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Runs the benchmark."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -60,12 +60,17 @@ def main() -> None:
     arguments.add_argument("--copies", type=int, default=1)
     cores = os.cpu_count() or 1
     arguments.add_argument("--workers", default=f"1,{cores}", help="numbers of workers to try")
-    args = arguments.parse_args()
-    pages = [
-        read(row, args.root or manifest.parent)
-        for manifest in args.manifests
-        for row in read_manifest(manifest)
-    ]
+    args = arguments.parse_args(argv)
+    try:
+        pages = [
+            read(row, args.root or manifest.parent)
+            for manifest in args.manifests
+            for row in read_manifest(manifest)
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        arguments.error(repr(error))
+    if not pages:
+        arguments.error("no pages")
     workers = list(dict.fromkeys(int(number) for number in args.workers.split(",")))
     with tempfile.TemporaryDirectory() as folder:
         report(pages, args.copies, workers, Path(folder))
