@@ -1,5 +1,7 @@
 """Which words belong to which picture, and in which role each stands."""
 
+from time import process_time
+
 import pytest
 
 from m3w_builder import dom
@@ -126,6 +128,20 @@ def test_each_picture_has_its_own_caption(markup: str, expected: list[str]) -> N
 )
 def test_what_is_no_caption(markup: str) -> None:
     assert [caption for _, caption in captions(markup)] == [""]
+
+
+@pytest.mark.parametrize("around", ["<p id=x>Words</p>", "<div id=x>"])
+def test_references_of_many_pictures_are_followed_in_one_pass(around: str) -> None:
+    many = "<img src=/a.jpg aria-labelledby='none nor x'>" * 2000
+    start = process_time()
+    found = captions(f"{around}{many}{'<p>More words.</p>' * 20_000}")
+    assert process_time() - start < 2
+    assert {caption for _, caption in found} == {"Words" if around.startswith("<p") else ""}
+
+
+def test_an_id_that_stands_twice_is_that_of_its_first_element() -> None:
+    markup = "<b id=w>Words</b><b id=w>Others</b><img src=/a.jpg aria-describedby=w>"
+    assert captions(markup) == [("a.jpg", "Words")]
 
 
 def test_alt_title_and_caption_are_three_roles() -> None:

@@ -1,12 +1,13 @@
 """Binds captions to the pictures they describe, and merges a picture with its noscript twin.
 
-A caption belongs to the pictures of the smallest box around it that holds any, one in a <dd> to those of the <dt> before
-it; what is called a caption and has no picture near is none. A short text alone with one picture in
-a box that is named after pictures, in an item of a gallery or in a <dd> after it is its caption,
-whatever its own name.
+A caption belongs to the pictures of the smallest box around it that holds any, one in a <dd> to
+those of the <dt> before it; what is called a caption and has no picture near is none. A short text
+alone with one picture in a box that is named after pictures, in an item of a gallery or in a <dd>
+after it is its caption, whatever its own name.
 """
 
 from dataclasses import replace
+from itertools import islice
 
 from lxml import etree
 
@@ -20,6 +21,8 @@ MAX_CLIMB = 4  # boxes between a caption and the box it shares with its picture
 MAX_ITEMS = 12  # a box with more items is no figure
 MAX_CAPTION = 1_000  # characters: a longer text beside a picture is no caption
 MAX_NEIGHBOUR = 300  # the same for one that is not called a caption
+MAX_REFERENCES = 4  # ids of what describes one picture
+MAX_ELEMENTS = 100  # in what an id names: more are no caption, and not read for each picture
 _FRAME = BIT["media"] | BIT["figure"] | BIT["caption"]
 _REFERENCES = ("aria-labelledby", "aria-describedby")
 
@@ -115,18 +118,32 @@ def _describe(item: Item, caption: str) -> None:
 
 def _follow_references(walk: Walk, root: etree._Element) -> None:
     """Takes what aria-labelledby and aria-describedby point at (WAI-ARIA 1.2, 6.5) for a caption."""
-    for item in walk.items:
-        if item.media is None:
-            continue
-        keys = " ".join(item.element.get(name) or "" for name in _REFERENCES).split()
-        for key in keys[:4]:
-            found: list[etree._Element] = _by_id(root, key=key)  # type: ignore[assignment]
-            words = text.inline(found[0]) if found else ""
-            if words and len(words) <= MAX_CAPTION and words != getattr(item.media, "alt", ""):
-                _describe(item, words)
+    named = [(item, key) for item in walk.items if item.media for key in _keys(item.element)]
+    said = _texts_of(root, {key for _, key in named}) if named else {}
+    for item, key in named:
+        words = said.get(key, "")
+        if words and words != getattr(item.media, "alt", ""):
+            _describe(item, words)
 
 
-_by_id = etree.XPath("//*[@id=$key]")
+def _keys(element: etree._Element) -> list[str]:
+    """Returns the ids of what describes an element."""
+    return " ".join(element.get(name) or "" for name in _REFERENCES).split()[:MAX_REFERENCES]
+
+
+def _texts_of(root: etree._Element, keys: set[str]) -> dict[str, str]:
+    """Returns the text of the first element with each id, if it may be a caption."""
+    found: dict[str, str] = {}
+    for element in root.iter():
+        key = element.get("id")
+        if key in keys and key not in found:
+            words = text.inline(element) if _is_small(element) else ""
+            found[key] = words if len(words) <= MAX_CAPTION else ""
+    return found
+
+
+def _is_small(element: etree._Element) -> bool:
+    return sum(1 for _ in islice(element.iter(), MAX_ELEMENTS + 1)) <= MAX_ELEMENTS
 
 
 def _merge_twins(walk: Walk) -> None:
