@@ -72,9 +72,9 @@ def _is_frame(walk: Walk, box: Box) -> bool:
 
 def _call_caption(item: Item) -> None:
     """Makes a caption of a short text that has no role of its own and is not mostly a link."""
-    if item.role in ("paragraph", "list_item") and 2 * item.linked <= len(item.text):
-        if len(item.text) <= MAX_NEIGHBOUR:
-            item.role = "caption"
+    linked = 2 * item.linked > len(item.text)
+    if item.role in ("paragraph", "list_item") and len(item.text) <= MAX_NEIGHBOUR and not linked:
+        item.role = "caption"
 
 
 def _of_term(walk: Walk, index: int) -> list[int]:
