@@ -94,7 +94,7 @@ def names(page: ParsedPage) -> list[str]:
         ("<video src=/item.mp4></video>", BAR_PICTURE),
         ("<a href=/x><img src=/item.jpg></a>", BAR),
         ("<a href=/item-1600x900.jpg><img src=/item-160x90.jpg></a>", BAR_PICTURE),
-        ("<img src=/item.jpg class=avatar>", BAR),
+        ("<img src=/item.jpg class=logo>", BAR),
     ],
 )
 def test_an_item_is_kept_if_its_score_exceeds_its_bar(judged, markup: str, bar: int) -> None:

@@ -426,6 +426,7 @@ def test_every_dropped_item_of_a_page_has_a_reason(path: Path) -> None:
         "",
         "links",
         "outside",
+        "repeated",
         *REASONS,
     }
     assert all(why for _, why in parsed.walk.skipped)
