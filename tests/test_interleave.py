@@ -524,3 +524,50 @@ def test_deep_and_full_page_is_refused_before_its_paths_fill_the_memory():
     page = Page("https://ex.com/", b"<div>" * 1500 + b"<p>word</p>" * 30_000)
     with pytest.raises(PageError, match="nesting_too_deep"):
         interleave(read_page(page))
+
+
+def test_a_label_of_a_form_is_no_paragraph() -> None:
+    assert (
+        names(f"{STORY}<form><label for=q>Quantity</label><select id=q><option>1</select></form>")
+        == []
+    )
+
+
+@pytest.mark.parametrize("name", ["newsletter-signup", "cookie-banner", "subscribe-box"])
+def test_a_form_between_paragraphs_is_out(name: str) -> None:
+    box = f"<div class={name}><p>Get our newsletter every morning in your inbox, free of charge.</p><form><input></form></div>"
+    assert names(f"{STORY}{box}{STORY.replace('This', 'That')}") == []
+
+
+def test_the_caption_of_a_repeated_picture_goes_with_it() -> None:
+    figure = "<figure><img src=/i.jpg><figcaption>The caption</figcaption></figure>"
+    assert names(f"{STORY}{figure}<p>Between.</p>{figure}{STORY.replace('This', 'That')}") == [
+        "i.jpg",
+        "The caption",
+        "Between.",
+    ]
+
+
+def test_a_repeated_picture_has_a_reason() -> None:
+    html = f"<p>{WORDS}</p><img src=/i.jpg><p>{WORDS} More.</p><img src=/i.jpg>"
+    parsed = read_page(Page(URL, html.encode()))
+    assert sum(verdict == "" for verdict in parsed.verdicts) == len(interleave(parsed).nodes)
+
+
+def test_of_one_picture_in_two_sizes_the_larger_is_taken() -> None:
+    body = f"{STORY}<img src=/cat-300x200.jpg><p>Between them.</p><img src=/cat-1200x800.jpg>{LONG}"
+    assert names(body)[0] == "cat-1200x800.jpg"
+
+
+def test_the_reason_of_a_cookie_banner() -> None:
+    html = f"{STORY}<div class=cookie-banner><p>This site uses cookies to count its visitors, do you agree with that?</p></div>"
+    assert "cookie" in read_page(Page(URL, html.encode())).verdicts
+
+
+def test_nested_sidebars_take_linear_time() -> None:
+    from time import process_time
+
+    html = "<div class=sidebar>" * 100 + "<i>w</i>" * 50_000 + "x" * 200
+    start = process_time()
+    read_page(Page(URL, html.encode()))
+    assert process_time() - start < 1

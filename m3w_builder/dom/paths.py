@@ -1,9 +1,12 @@
 """DOM paths of elements, written as XPath: "/html/body/main/p[2]"."""
 
+import re
+
 from lxml import etree
 
 from m3w_builder.errors import PageError
 
+_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 MAX_PATHS = 2**24  # characters of all DOM paths of a page; a real one has up to a million
 
 
@@ -42,6 +45,8 @@ class Paths:
         parent = element.getparent()
         if parent is None:
             return element.tag
+        if not _NAME.fullmatch(element.tag):  # "p:x", "b@c": an XPath cannot name it
+            return f"*[{list(parent.iterchildren('*')).index(element) + 1}]"
         if parent not in self._totals:
             self._count(parent)
         alone = self._totals[parent][element.tag] == 1

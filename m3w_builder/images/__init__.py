@@ -11,7 +11,7 @@ page offers nothing else, and `fetch` decides.
 
 from m3w_builder.images.candidates import MAX_CANDIDATES, Candidate, srcset
 from m3w_builder.images.elements import IMAGE_TAGS, addresses, background, declared_size, read
-from m3w_builder.images.keys import picture_key, same_picture
+from m3w_builder.images.keys import picture_key, pixels_in, same_picture
 from m3w_builder.images.names import is_description, is_image_address
 
 __all__ = (
@@ -24,6 +24,7 @@ __all__ = (
     "is_description",
     "is_image_address",
     "picture_key",
+    "pixels_in",
     "read",
     "same_picture",
     "srcset",

@@ -12,10 +12,10 @@ from lxml import etree
 
 from m3w_builder import dom, video
 from m3w_builder.errors import PageError
-from m3w_builder.images import picture_key
+from m3w_builder.images import picture_key, pixels_in
 from m3w_builder.interleave.blocks import Item, Walk, walk
 from m3w_builder.interleave.captions import bind
-from m3w_builder.interleave.content import keep, reason
+from m3w_builder.interleave.content import keep, media_key, reason
 from m3w_builder.interleave.features import running
 from m3w_builder.metadata import Lead, Metadata, read_metadata
 from m3w_builder.types import Document, Image, Node, Page, Text, Video, document_id
@@ -66,8 +66,9 @@ class ParsedPage:
     @property
     def verdicts(self) -> list[str]:
         """For each item of the walk "" if it is main content, else the reason why not."""
-        items = zip(self.walk.items, self.kept, strict=True)
-        return ["" if kept else reason(item, self.walk) for item, kept in items]
+        items = [*zip(self.walk.items, self.kept, strict=True)]
+        shown = {media_key(item) for item, kept in items if kept and item.media}
+        return ["" if kept else reason(item, self.walk, shown) for item, kept in items]
 
 
 def read_page(page: Page) -> ParsedPage:
@@ -89,7 +90,7 @@ def read_page(page: Page) -> ParsedPage:
 def interleave(parsed: ParsedPage) -> Document:
     """Returns the interleaved document of a page; raises PageError no_content."""
     kept = [item for item, good in zip(parsed.walk.items, parsed.kept, strict=True) if good]
-    nodes = (*_leads(parsed, kept), *(node(item, parsed) for item in _once(kept)))
+    nodes = (*_leads(parsed, kept), *(node(item, parsed) for item in _largest(kept, parsed)))
     if not any(isinstance(n, Text) for n in nodes):
         raise PageError("no_content", "no text block that is main content")
     page = parsed.page
@@ -127,16 +128,17 @@ def _leads(parsed: ParsedPage, kept: list[Item]) -> list[Node]:
     return found
 
 
-def _once(items: list[Item]) -> list[Item]:
-    """Returns the items without repetitions of a picture or video: its first place stays."""
-    seen: set[str] = set()
-    kept = []
-    for item in items:
-        if item.media is not None:
-            url = item.media.url
-            key = picture_key(url) if isinstance(item.media, Image) else url
-            if key in seen:
-                continue
-            seen.add(key)
-        kept.append(item)
-    return kept
+def _largest(kept: list[Item], parsed: ParsedPage) -> list[Item]:
+    """Returns the items, each picture in the largest of the sizes that the page shows it in."""
+    largest: dict[str, Image] = {}
+    for item in parsed.walk.items:
+        if isinstance(item.media, Image):
+            known = largest.setdefault(media_key(item), item.media)
+            if pixels_in(item.media.url) > pixels_in(known.url) > 0:
+                largest[media_key(item)] = item.media
+    return [
+        replace(item, media=replace(item.media, url=largest[media_key(item)].url))
+        if isinstance(item.media, Image) and largest[media_key(item)].url != item.media.url
+        else item
+        for item in kept
+    ]

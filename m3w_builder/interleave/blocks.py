@@ -41,7 +41,12 @@ _CODE = frozenset(("pre", "listing", "xmp"))
 _STRUCTURE = word_list("table ul ol dl h1 h2 h3 h4 pre blockquote section article form")
 _INLINE, _BLOCK, _SKIP, _BREAK, _LINK, _PICTURE, _FILM, _MATH = range(8)
 _PHRASING = (_INLINE, _LINK)
-_NOTHING, _A_PHRASE, _A_LINK, _A_CITE = -1, -2, -3, -4  # what begins with an element: else the index of a box
+_NOTHING, _A_PHRASE, _A_LINK, _A_CITE = (
+    -1,
+    -2,
+    -3,
+    -4,
+)  # what begins with an element: else the index of a box
 _KINDS = {
     **dict.fromkeys(_BLOCKS, _BLOCK),
     **dict.fromkeys(_SKIPPED, _SKIP),
@@ -72,6 +77,7 @@ _NAMED_APART = sum(
 )
 _APART = _HIDDEN | _NAMED_APART
 _TELLING = ("p", "h1", "main", "article", "pre", "blockquote", "table", "dl", "video", "figure")
+MAX_SEARCHES = 20  # of one element in boxes within boxes: the walk stays linear
 MAX_NAME = 80  # characters of a text in a menu
 _QUOTING = hints.BIT["blockquote"] | hints.BIT["figure"]  # their footers name the source
 _INSIDE = (
@@ -99,6 +105,7 @@ class Box:
     figure: bool  # wraps a picture with its caption
     start: int
     end: int = 0
+    searched: int = 0  # how often it was looked through for words, with the boxes around it
 
 
 @dataclass(slots=True)
@@ -190,6 +197,8 @@ class Walk:
         if attributes:
             if hints.is_unseen(attributes) or _is_decoration(element, attributes):
                 return _NOTHING
+            if "for" in attributes and element.tag == "label":
+                return _NOTHING  # names a control
             if not attributes.keys() <= _PLAIN and _is_staged(attributes):
                 self._stage(element, attributes)
             if kind == _LINK and _leads_away(attributes.get("href") or "#"):
@@ -229,7 +238,7 @@ class Walk:
         if not piece.isspace():
             self._breaks = 0
             if self._link:
-                self._linked += len(piece.strip())
+                self._linked += len(" ".join(piece.split()))
         self._run.append(piece)
 
     def _break(self) -> None:
@@ -265,9 +274,12 @@ class Walk:
         if "aria-hidden" in attributes and _is_decoration(element, attributes):
             own |= _HIDDEN
         above = self.boxes[self._box] if self._box >= 0 else _OUTSIDE
-        if own & _APART and self._skips and (why := self._apart(element, tag, own, above.marks)):
-            self.skipped.append((element, why))
-            return _NOTHING
+        searched = above.searched
+        if own & _APART and self._skips:
+            if why := self._apart(element, tag, own, above):
+                self.skipped.append((element, why))
+                return _NOTHING
+            searched += 1
         role, framed = above.role, above.figure
         if role not in _STICKY or tag in ("pre", "caption"):
             role = _ROLES.get(tag, role)
@@ -278,6 +290,7 @@ class Walk:
         box = Box(
             element, tag, self._box, above.depth + 1, role, own, above.marks | own & hints.MARK_BITS,
             tag == "figure" or own & hints.FIGURE != 0 or (framed and tag == "div"), len(self.items),
+            searched=searched,
         )  # fmt: skip
         self._box = len(self.boxes)
         self._role = role
@@ -288,14 +301,16 @@ class Walk:
             self._stage(element, attributes)
         return self._box
 
-    def _apart(self, element: Element, tag: str, own: int, around: int) -> str:
+    def _apart(self, element: Element, tag: str, own: int, above: Box) -> str:
         """Returns why a block is not entered, "" if it is."""
+        around = above.marks
         if own & _HIDDEN:
             return "hidden"
         if tag in _APART_TAGS:
-            if not (around & _QUOTING or (tag == "aside" and around & _INSIDE)):
+            note = tag == "aside" and (around & _INSIDE or not own & hints.BIT["aside"])
+            if not note and not around & _QUOTING:
                 return _APART_TAGS[tag]
-        elif not around & _QUOTING and _is_wordless(element):
+        elif above.searched < MAX_SEARCHES and not around & _QUOTING and _is_wordless(element):
             return hints.reason(own & _NAMED_APART)
         return ""
 

@@ -7,7 +7,8 @@ the tree; images at that level stay (Flamingo 2.4). What makes a group coherent 
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,19 +23,25 @@ MODEL = Path(__file__).with_name("content.npz")
 # Scores are log-odds in 1024ths; an item is kept whose score exceeds its bar. A lost picture costs a
 # document more than a stray one, which `select` finds by its size, its format or its repetition.
 BAR = 256
-BAR_NAMED = 1024  # inside what is named as boilerplate
-BAR_LABEL = 2048  # itself named as a byline or as metadata, or no word
-BAR_LINK = 1536  # a list item that is nothing but a link
+BAR_NAMED = 2048  # inside what is named as boilerplate
+BAR_NAMED_PICTURE = 768
+BAR_LABEL = 3072  # itself named as a byline or as metadata, or no word
+BAR_LINK = 1536  # a list item or a label that is nothing but a link
 BAR_PICTURE = -1024  # that leads nowhere, outside what is named as boilerplate
 BAR_LEAD = -2048  # the picture that the page's metadata puts forward
 HOLE = -2048  # a paragraph is taken in with its like around it unless its score is lower
-MIN_OWN = (
-    400  # weight of a page's own running text: with less, its comments may be what it is about
-)
+# A page with less running text of its own may be about what names call comments or boilerplate; so may
+# one where that is a larger share of the text.
+MIN_OWN = 300
+MAX_NAMED = 0.3
+SHORT = 50  # weight of a text that is a label
 MIN_GROUP = 3  # paragraphs
+MAX_LABELS = 4  # between a heading and its text
 MAX_WEIGHT = 400  # of one paragraph among its siblings
 SAME = 0.6  # share of words that a headline and a title have in common
 MIN_REPEATED = 60  # characters: shorter texts may be said twice
+MAX_TWINS = 3
+ALL = 0.9  # share of linked characters: the rest is the space between two links
 MAX_LINKED = 0.5  # share of linked characters above which a text is a link
 
 
@@ -50,31 +57,63 @@ def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[b
     marks = [walk.boxes[item.box].marks for item in walk.items]
     scores = _model().score(measure(walk, title, lead)).tolist()
     key = picture_key(lead) if lead else ""
-    bars = [_bar(item, walk.boxes[item.box], key) for item in walk.items]
+    named = BAR_NAMED if _is_plain(walk, marks) else BAR
+    bars = [_bar(item, walk.boxes[item.box], key, named) for item in walk.items]
     kept = [score > bar for score, bar in zip(scores, bars, strict=True)]
     _fill_holes(walk, scores, bars, kept)
     _keep_headings(walk, scores, bars, kept)
-    own = sum(
-        running(i) for i, found in zip(walk.items, marks, strict=True) if not found & _COMMENTS
-    )
-    if own >= MIN_OWN:
+    if _own(walk, marks, _COMMENTS) >= MIN_OWN:
         kept = [good and not found & _COMMENTS for good, found in zip(kept, marks, strict=True)]
     if not any(good and item.text for good, item in zip(kept, walk.items, strict=True)):
         kept = [not found & hints.APART for found in marks]
     _add_headline(walk, titles, site, kept)
+    _drop_repeated_media(walk, kept)
     for caption, picture in walk.captions.items():
         kept[caption] = kept[picture]
     _drop_repetitions(walk, kept)
     return kept
 
 
+def _drop_repeated_media(walk: Walk, kept: list[bool]) -> None:
+    """Drops a picture or video that was kept before, in whatever size: its first place stays."""
+    seen: set[str] = set()
+    for i, item in enumerate(walk.items):
+        if kept[i] and item.media is not None:
+            key = media_key(item)
+            kept[i] = key not in seen
+            seen.add(key)
+
+
+def media_key(item: Item) -> str:
+    """Returns what all sizes of an item's picture or video have in common."""
+    assert item.media is not None
+    return picture_key(item.media.url) if isinstance(item.media, Image) else item.media.url
+
+
 def _keep_headings(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]) -> None:
     """Takes in a heading whose text is kept: what follows it in its box, or stands on both sides of it."""
     for i in range(len(kept) - 2, -1, -1):
-        item, box = walk.items[i], walk.boxes[walk.items[i].box]
-        if item.role == "heading" and not kept[i] and bars[i] == BAR and scores[i] > HOLE:
-            together = i + 1 < walk.boxes[box.parent].end and not (item.links and item.media)
-            kept[i] = kept[i + 1] and (together or (i > 0 and kept[i - 1]))
+        if walk.items[i].role != "heading" or kept[i] or bars[i] != BAR or scores[i] <= HOLE:
+            continue
+        rest = range(i + 1, min(i + 1 + MAX_LABELS, len(kept)))
+        following = next((j for j in rest if kept[j] or bars[j] != BAR_LABEL), i)  # dates, names
+        if kept[following]:
+            kept[i] = (i > 0 and kept[i - 1]) or _heads(walk, i, following)
+
+
+def _heads(walk: Walk, heading: int, item: int) -> bool:
+    """Tells whether an item lies in the box that a heading stands in, or begins."""
+    index = walk.boxes[walk.items[heading].box].parent
+    for _ in range(MAX_LABELS):
+        if index < 0:
+            return False
+        box = walk.boxes[index]
+        if box.end > item:
+            return True
+        if box.start != heading:
+            return False
+        index = box.parent
+    return False
 
 
 def _add_headline(walk: Walk, titles: Sequence[str], site: str, kept: list[bool]) -> None:
@@ -114,24 +153,52 @@ _WORDS = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]|\w+")
 
 
 def _drop_repetitions(walk: Walk, kept: list[bool]) -> None:
-    """Drops a long text that another box has, too: the twin for another size of screen."""
-    seen: dict[str, int] = {}
-    for i, item in enumerate(walk.items):
-        if kept[i] and len(item.text) >= MIN_REPEATED:
-            parent = walk.boxes[item.box].parent
-            kept[i] = seen.setdefault(item.text, parent) == parent
+    """Drops long texts that another box has, too: the twin of a part for another size of screen.
+
+    A twin is a run of texts or a long one, there two or three times; what documentation repeats is not.
+    """
+    long = [i for i, item in enumerate(walk.items) if kept[i] and len(item.text) >= MIN_REPEATED]
+    times = Counter(walk.items[i].text for i in long)
+    first: dict[str, int] = {}
+    again = []
+    for i in long:
+        text, parent = walk.items[i].text, walk.boxes[walk.items[i].box].parent
+        again.append(first.setdefault(text, parent) != parent and times[text] <= MAX_TWINS)
+    for n, i in enumerate(long):
+        if again[n] and (
+            any(again[n - 1 : n]) or any(again[n + 1 : n + 2]) or _is_long(walk.items[i])
+        ):
+            kept[i] = False
+
+
+def _is_long(item: Item) -> bool:
+    return item.weight >= MAX_WEIGHT
 
 
 _COMMENTS = hints.BIT["comments"]
 
 
-def _bar(item: Item, box: Box, lead: str) -> int:
+def _own(walk: Walk, marks: Sequence[int], bits: int) -> int:
+    """Returns the weight of the running text outside boxes with one of the marks."""
+    items = zip(walk.items, marks, strict=True)
+    return sum(running(item) for item, found in items if not found & bits)
+
+
+def _is_plain(walk: Walk, marks: Sequence[int]) -> bool:
+    """Tells whether names may be believed: what they call boilerplate is little beside the rest."""
+    own, whole = _own(walk, marks, _NAMED), _own(walk, marks, 0)
+    return own >= MIN_OWN and whole - own < MAX_NAMED * whole
+
+
+def _bar(item: Item, box: Box, lead: str, named: int) -> int:
     """Returns the score that an item has to exceed; `lead` is the key of the page's lead picture."""
     if item.media is not None:
         if lead and isinstance(item.media, Image) and picture_key(item.media.url) == lead:
             return BAR_LEAD
         if box.marks & hints.APART:
-            return BAR_NAMED
+            return BAR_NAMED_PICTURE
+        if hints.is_avatar(item.element, item.media.url):
+            return BAR_LABEL
         return BAR if item.links or hints.is_sign(item.element, item.media.url) else BAR_PICTURE
     if (
         item.dated
@@ -139,11 +206,13 @@ def _bar(item: Item, box: Box, lead: str) -> int:
         or (item.role == "paragraph" and not _LETTER.search(item.text))
     ):
         return BAR_LABEL
-    if box.marks & _USER:
-        return BAR_LABEL if item.weight < MIN_RUN else BAR_NAMED
-    if box.marks & hints.APART & ~_UNSURE:
-        return BAR_NAMED
-    return BAR_LINK if item.role == "list_item" and item.linked == len(item.text) else BAR
+    if box.marks & _USER and item.weight < SHORT:
+        return BAR_LABEL
+    if box.marks & _NAMED:
+        return named
+    if item.role == "heading" or item.linked < ALL * len(item.text):
+        return BAR
+    return BAR_LINK if item.role == "list_item" or item.weight < SHORT else BAR
 
 
 def _fill_holes(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]) -> None:
@@ -164,13 +233,17 @@ def _fill_holes(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]
                 kept[i] = scores[i] > HOLE
 
 
-_LETTER = re.compile(r"[^\W\d_]")
+_LETTER = re.compile(r"[^\W\d_]|[$€£¥₩₽₹]")  # a price is no counter
 _USER = hints.BIT["user"]
 _UNSURE = hints.BIT["meta"] | hints.BIT["byline"]  # words that content is called by, too
+_NAMED = hints.APART & ~_UNSURE & ~_COMMENTS
 
 
-def reason(item: Item, walk: Walk) -> str:
-    """Returns why an item is not content, as far as its place or itself says."""
+def reason(item: Item, walk: Walk, shown: Container[str] = ()) -> str:
+    """Returns why an item is not content, as far as its place or itself says; `shown` are the keys of
+    the pictures and videos that are."""
+    if item.media is not None and media_key(item) in shown:
+        return "repeated"
     index, why = item.box, ""
     while index >= 0:
         box = walk.boxes[index]

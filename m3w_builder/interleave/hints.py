@@ -27,12 +27,12 @@ _NAMES = {
     "related": "related relatedposts recommended recommendations recommendation recommend trending"
     " popular mostread outbrain taboola zergnet teasers teaser readmore morefrom seealso suggestions"
     " similar latest recent newest more promo promos promotion promotions crosssell upsell",
+    "cookie": "cookie cookies consent gdpr privacy notice alert",
     "ads": "ad ads advert adverts advertisement advertising adsense adslot sponsor sponsored sponsors"
     " banner banners dfp commercial werbung anzeige anzeigen pub publicidad affiliate",
-    "cookie": "cookie cookies consent gdpr privacy notice alert",
     "form": "newsletter subscribe subscription abo signup login signin register donate searchform"
     " searchbox search paywall survey poll captcha form forms cart checkout wishlist basket",
-    "dialog": "popup popover modal lightbox tooltip toast overlay dialog",
+    "dialog": "popup popover modal tooltip toast overlay dialog",
     "meta": "meta metadata tags tag taglist tagcloud categories category cat-links postmeta postmetadata"
     " bio authorbox linenos lineno linenumbers gutter printonly noprint rating ratings stars vote votes"
     " counter count views keywords topics",
@@ -97,8 +97,8 @@ _ROLES = {
 _PROPERTIES = {
     "articleBody": "article_body", "description": "article_body", "text": "article_body",
     "recipeInstructions": "recipe", "recipeIngredient": "recipe", "author": "byline", "datePublished": "byline",
-    "dateModified": "byline", "publisher": "byline", "comment": "comments", "review": "review",
-    "headline": "title", "name": "title", "breadcrumb": "nav", "keywords": "meta", "mainEntityOfPage": "main",
+    "dateModified": "byline", "publisher": "byline", "comment": "forum", "review": "review",
+    "interactionStatistic": "meta", "headline": "title", "name": "title", "breadcrumb": "nav", "keywords": "meta", "mainEntityOfPage": "main",
 }  # fmt: skip
 MARKS = tuple(
     dict.fromkeys((*_NAMES, *_TAGS.values(), *_ROLES.values(), *_PROPERTIES.values(), "hidden"))
@@ -190,6 +190,7 @@ _BITS_OF_PAIR = _merged(
     _PAIR_BITS, dict.fromkeys(_UNSEEN_PAIRS, UNSEEN), dict.fromkeys(_FIGURE_PAIRS, FIGURE)
 )
 _FIRST = frozenset(first for first, _ in _BITS_OF_PAIR)
+_QUOTED = BIT["forum"] | BIT["note"]
 _SPECIAL = word_set("role itemprop style hidden")
 
 
@@ -202,6 +203,8 @@ def marks(tag: str, attributes: dict[str, str]) -> int:
         if "id" in attributes and tag not in _NAMED_BY_TEXT:
             said |= _names(attributes["id"])
         found |= said & ~MARK_BITS if tag in _UNNAMED else said
+        if tag == "aside" and said & _QUOTED:
+            found &= ~BIT["aside"]  # what is quoted or noted belongs to the text around it
         if not _SPECIAL.isdisjoint(attributes):
             if "role" in attributes:
                 found |= _ROLE_BITS.get(attributes["role"], 0)
@@ -225,6 +228,13 @@ def is_sign(element: etree._Element, url: str) -> bool:
     return said & _SIGNS != 0 or _SIGN.search(url.lower()) is not None
 
 
+def is_avatar(element: etree._Element, url: str) -> bool:
+    """Tells whether a picture is called somebody's."""
+    said = _names(element.get("class") or "") | _names(element.get("id") or "")
+    return said & BIT["user"] != 0 or _AVATAR.search(url.lower()) is not None
+
+
+_AVATAR = re.compile(r"avatar|userpic")
 _SIGNS = BIT["logo"] | BIT["user"]
 _SIGN = re.compile(r"logo|icon|avatar")
 
