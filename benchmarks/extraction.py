@@ -195,7 +195,8 @@ def as_row(node: Text | Image | Video, parsed: ParsedPage) -> Row:
         return {"type": "text", "text": node.text, "role": node.role}
     if isinstance(node, Video):
         return {"type": "video", "src": node.url, "title": node.title}
-    shown = addresses(element_at(parsed.root, node.path), parsed.base)
+    (element,) = parsed.root.getroottree().xpath(node.path)  # type: ignore[misc]
+    shown = addresses(element, parsed.base)
     return {
         "type": "image",
         "src": node.url,
@@ -203,14 +204,6 @@ def as_row(node: Text | Image | Video, parsed: ParsedPage) -> Row:
         "alt": node.alt,
         "caption": node.caption,
     }
-
-
-def element_at(root: etree._Element, path: str) -> etree._Element:
-    """Returns the element of a DOM path; XPath would not have the "v:image" of some pages."""
-    for step in path.split("/")[2:]:
-        tag, _, number = step.partition("[")
-        root = [child for child in root if child.tag == tag][int(number[:-1] or 1) - 1]
-    return root
 
 
 def score(scorer: Path, manifest: Path, predictions: Path) -> Mapping[str, float]:

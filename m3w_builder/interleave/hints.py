@@ -98,7 +98,8 @@ _PROPERTIES = {
     "articleBody": "article_body", "description": "article_body", "text": "article_body",
     "recipeInstructions": "recipe", "recipeIngredient": "recipe", "author": "byline", "datePublished": "byline",
     "dateModified": "byline", "publisher": "byline", "comment": "forum", "review": "review",
-    "interactionStatistic": "meta", "headline": "title", "name": "title", "breadcrumb": "nav", "keywords": "meta", "mainEntityOfPage": "main",
+    "interactionStatistic": "meta", "headline": "title", "name": "title",
+    "breadcrumb": "nav", "keywords": "meta", "mainEntityOfPage": "main",
 }  # fmt: skip
 MARKS = tuple(
     dict.fromkeys((*_NAMES, *_TAGS.values(), *_ROLES.values(), *_PROPERTIES.values(), "hidden"))
