@@ -154,7 +154,7 @@ class Page:
         free = self.free.sum()
         values = (
             self.n, good, chars, links, media, linked / max(1, chars), free, free / self.all_good,
-            comments.sum() / self.all_good, content.sum() / self.all_good, content @ (self.free > 0),
+            comments.sum() / self.all_good, content.sum() / self.all_good, content[self.free > 0].sum(),
         )  # fmt: skip
         return np.repeat([values], self.n, 0).T
 
