@@ -130,6 +130,7 @@ def picture_key(url: str) -> str:
     return _key(url, MAX_NESTED) or url
 
 
+@lru_cache(maxsize=4096)  # asked of one page's addresses again and again
 def pixels_in(url: str) -> int:
     """Returns the width in pixels that an address says it has, 0 if it says none."""
     if not _DIGITS.search(url):
