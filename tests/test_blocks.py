@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from m3w_builder import dom
-from m3w_builder.interleave.blocks import Walk, is_data_table, walk, weigh
+from m3w_builder.interleave.blocks import Walk, walk, weigh
+from m3w_builder.interleave.tables import is_data_table
 from m3w_builder.types import Image
 
 BASE = "https://ex.com/a/page.html"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from m3w_builder import images
 from m3w_builder.errors import PageError
 from m3w_builder.images import picture_key
-from m3w_builder.interleave import blocks, interleave, read_page
+from m3w_builder.interleave import apart, interleave, read_page
 from m3w_builder.interleave.hints import REASONS
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.types import Document, Image, Page, Text, Video
@@ -570,7 +570,7 @@ def test_boxes_within_boxes_are_searched_for_words_a_bounded_number_of_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     searches = []
-    monkeypatch.setattr(blocks, "_is_wordless", lambda element: bool(searches.append(element)))
+    monkeypatch.setattr(apart, "is_wordless", lambda element: bool(searches.append(element)))
     html = "<div class=sidebar>" * 100 + "<i>w</i>" * 50 + "x" * 200
     read_page(Page(URL, html.encode()))
-    assert len(searches) == blocks.MAX_SEARCHES
+    assert len(searches) == apart.MAX_SEARCHES

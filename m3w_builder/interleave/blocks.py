@@ -13,8 +13,8 @@ from lxml import etree
 
 from m3w_builder import images, text, video
 from m3w_builder.errors import PageError
-from m3w_builder.interleave import hints
-from m3w_builder.text import word_list, word_set
+from m3w_builder.interleave import apart, hints, tables
+from m3w_builder.text import word_set
 from m3w_builder.types import Image, Role, Video
 
 Element = etree._Element
@@ -38,7 +38,6 @@ _ROLES: dict[str, Role] = {
 _STICKY = frozenset(("caption", "code", "table"))  # what is inside keeps the role
 _ONE_TEXT = frozenset(("code", "table"))  # roles of boxes whose blocks end no text
 _CODE = frozenset(("pre", "listing", "xmp"))
-_STRUCTURE = word_list("table ul ol dl h1 h2 h3 h4 pre blockquote section article form")
 _INLINE, _BLOCK, _SKIP, _BREAK, _LINK, _PICTURE, _FILM, _MATH = range(8)
 _PHRASING = (_INLINE, _LINK)
 _NOTHING, _A_PHRASE, _A_LINK, _A_CITE = (
@@ -59,36 +58,12 @@ _KINDS = {
 }
 _LETTER = re.compile(r"\w")  # a text without letter or digit is a line, an arrow, an icon
 _TEXT_IMAGE = re.compile(r"emoji|smil(?:ey|ie)|latex|\bmath|\btex\b|mwe-math", re.I)
-ICON_SIDE = 32  # declared pixels: an image in a line of text and smaller both ways is a glyph
 _PLAIN = word_set("class id href title target rel role itemprop lang dir align width")
 _MEDIA_TAGS = frozenset(("video", "iframe", "amp-video", "amp-iframe"))  # no words inside are shown
-_APART_TAGS = {
-    "nav": "nav",
-    "menu": "nav",
-    "footer": "footer",
-    "aside": "aside",
-    "dialog": "dialog",
-}
-_HIDDEN = hints.BIT["hidden"]
-# What is called so is not entered either, if it holds no paragraph, no heading and no long text.
-_NAMED_APART = sum(
-    hints.BIT[name]
-    for name in ["nav", "footer", "aside", "share", "related", "ads", "cookie", "form", "dialog"]
-)
-_APART = _HIDDEN | _NAMED_APART
-_TELLING = ("p", "h1", "main", "article", "pre", "blockquote", "table", "dl", "video", "figure")
-MAX_SEARCHES = 20  # of one element in boxes within boxes: the walk stays linear
-MAX_NAME = 80  # characters of a text in a menu
-_QUOTING = hints.BIT["blockquote"] | hints.BIT["figure"]  # their footers name the source
-_INSIDE = (
-    hints.BIT["article"] | hints.BIT["main"] | hints.BIT["body"]
-)  # an aside in it may be a note
 _MUTE = frozenset(("noscript", "button"))  # their pictures count, their words do not
-_CELL = "\x1f"  # the end of a cell among pieces of a table's text
 MAX_IMAGES = 10_000  # of one page
 MAX_ELEMENTS = 300_000  # of one page; 10 MB of HTML has about 100,000
 MAX_DATED = 60  # characters of a text that is about its date
-MAX_CELL = 300  # characters: a table with a longer cell lays out the page
 
 
 @dataclass(slots=True)
@@ -127,8 +102,8 @@ class Walk:
     """The walk of one page: `items` in DOM order and `boxes` in the order they open.
 
     With `skips`, blocks that their tag sets apart from the content (nav, footer, aside, dialog) and
-    those that are not displayed are not entered: of the words of 779 pages' contents they hold less
-    than 0.5 %, of their elements more than 40 %. Raises PageError too_many_elements, too_many_images.
+    those that are not displayed are not entered (`apart`). Raises PageError too_many_elements,
+    too_many_images.
     """
 
     def __init__(
@@ -195,7 +170,7 @@ class Walk:
         """Enters an inline element; returns what began with it."""
         attributes: dict[str, str] = dict(element.items())  # type: ignore[arg-type]
         if attributes:
-            if hints.is_unseen(attributes) or _is_decoration(element, attributes):
+            if hints.is_unseen(attributes) or apart.is_decoration(element, attributes):
                 return _NOTHING
             if "for" in attributes and element.tag == "label":
                 return _NOTHING  # names a control
@@ -254,7 +229,7 @@ class Walk:
     def _boundary(self, tag: str, opening: bool) -> None:
         """The edge of a block: ends the run, except inside code and tables, which are one text."""
         if self._role == "table" and tag not in ("table", "caption"):
-            cell = _CELL if tag in ("td", "th") else text.BREAK if tag == "tr" else " "
+            cell = tables.CELL if tag in ("td", "th") else text.BREAK if tag == "tr" else " "
             self._run.append(" " if opening and tag != "tr" else cell)
         elif self._role == "code" and tag not in _CODE:
             if self._run and not self._run[-1].endswith("\n"):
@@ -269,14 +244,14 @@ class Walk:
             self._boundary(tag, opening=True)
         attributes: dict[str, str] = dict(element.items())  # type: ignore[arg-type]
         own = hints.marks(tag, attributes)
-        if own & _APART and "id" in attributes and _is_slug(attributes["id"], element):
+        if own & apart.SUSPECT and "id" in attributes and apart.is_slug(attributes["id"], element):
             own = hints.marks(tag, {k: v for k, v in attributes.items() if k != "id"})
-        if "aria-hidden" in attributes and _is_decoration(element, attributes):
-            own |= _HIDDEN
+        if "aria-hidden" in attributes and apart.is_decoration(element, attributes):
+            own |= apart.HIDDEN
         above = self.boxes[self._box] if self._box >= 0 else _OUTSIDE
         searched = above.searched
-        if own & _APART and self._skips:
-            if why := self._apart(element, tag, own, above):
+        if own & apart.SUSPECT and self._skips:
+            if why := apart.why(element, own, above.marks, searches=above.searched):
                 self.skipped.append((element, why))
                 return _NOTHING
             searched += 1
@@ -284,7 +259,7 @@ class Walk:
         if role not in _STICKY or tag in ("pre", "caption"):
             role = _ROLES.get(tag, role)
             if tag == "table":
-                role = "table" if is_data_table(element) else role
+                role = "table" if tables.is_data_table(element) else role
             elif own & hints.CAPTION or (framed and own & hints.LABEL):
                 role = "caption"
         box = Box(
@@ -300,19 +275,6 @@ class Walk:
         if not attributes.keys() <= _PLAIN and _is_staged(attributes):
             self._stage(element, attributes)
         return self._box
-
-    def _apart(self, element: Element, tag: str, own: int, above: Box) -> str:
-        """Returns why a block is not entered, "" if it is."""
-        around = above.marks
-        if own & _HIDDEN:
-            return "hidden"
-        if tag in _APART_TAGS:
-            note = tag == "aside" and (around & _INSIDE or not own & hints.BIT["aside"])
-            if not note and not around & _QUOTING:
-                return _APART_TAGS[tag]
-        elif above.searched < MAX_SEARCHES and not around & _QUOTING and _is_wordless(element):
-            return hints.reason(own & _NAMED_APART)
-        return ""
 
     def _close(self, index: int) -> None:
         box = self.boxes[index]
@@ -364,7 +326,7 @@ class Walk:
         self._images += 1
         if self._images > MAX_IMAGES:
             raise PageError("too_many_images", f"at most {MAX_IMAGES}")
-        glyph = _is_glyph(element)
+        glyph = tables.is_glyph(element)
         if self._role == "table" and glyph:
             self._text(image.alt)  # the picture of a cell says yes or no, or names a flag
         elif not (glyph and self._run):
@@ -420,35 +382,6 @@ def _is_staged(attributes: dict[str, str]) -> bool:
     return any(name.startswith("data-") or name == "itemid" for name in attributes)
 
 
-def _is_decoration(element: Element, attributes: dict[str, str]) -> bool:
-    """Tells whether an element is hidden from screen readers and shows no picture: an icon, a twin.
-
-    Themes hide the pictures of a blog's posts from screen readers, since their links repeat the title.
-    """
-    if attributes.get("aria-hidden") != "true":
-        return False
-    return next(element.iter("img", "picture", "video", "amp-img", "iframe"), None) is None
-
-
-def _is_slug(key: str, element: Element) -> bool:
-    """Tells whether an id is made of the words of the first heading inside: it says nothing of the block."""
-    heading = next(element.iter("h1", "h2", "h3", "h4"), None)
-    if heading is None:
-        return False
-    of_key, words = _WORD.findall(key.casefold()), _WORD.findall(text.inline(heading).casefold())
-    return len(of_key) > 1 and of_key == words[: len(of_key)]  # id="comments" may be just that
-
-
-_WORD = re.compile(r"[^\W_]+")
-
-
-def _is_wordless(element: Element) -> bool:
-    """Tells whether an element holds labels only: no paragraph, no heading, no long text."""
-    if next(element.iter(*_TELLING), None) is not None:
-        return False
-    return max(map(len, element.itertext()), default=0) <= MAX_NAME
-
-
 def walk(root: Element, base: str, declared: Sequence[video.Declared] = ()) -> Walk:
     """Returns the walk of a page; one that skips nothing where what it skipped has most of the words."""
     found = Walk(root, base, declared)
@@ -499,50 +432,7 @@ def _leads_away(href: str) -> bool:
     return not href.startswith("#") and not ("." in href[-6:] and images.is_image_address(href))
 
 
-def is_data_table(table: Element) -> bool:
-    """Tells whether a table holds data and does not lay out the page."""
-    if table.get("role") in ("presentation", "none"):
-        return False
-    inner = (e for e in table.iterdescendants(*_STRUCTURE) if e.tag[0] != "h" or not _heads(e))
-    pictures = (e for e in table.iterdescendants("img") if not _is_glyph(e))
-    if next(inner, None) is not None or next(pictures, None) is not None:
-        return False
-    rows = [
-        [cell for cell in row if cell.tag in ("td", "th")] for row in table.iterdescendants("tr")
-    ]
-    if len(rows) < 2 or max(map(len, rows)) < 2:
-        return False
-    return all(_plain_cell(cell) for row in rows for cell in row)
-
-
-def _is_glyph(element: Element) -> bool:
-    """Tells whether a picture declares a size, and none larger than a glyph's."""
-    width, height = images.declared_size(element)
-    return 0 < max(width or 0, height or 0) <= ICON_SIDE
-
-
-def _heads(heading: Element) -> bool:
-    """Tells whether a heading is the head of a column or row."""
-    parent = heading.getparent()
-    return parent is not None and parent.tag == "th"
-
-
-def _plain_cell(cell: Element) -> bool:
-    return sum(map(len, cell.itertext())) <= MAX_CELL and len(cell.findall("p")) < 3
-
-
-def _table(raw: str) -> str:
-    """Returns the rows of a table, one per line, cells joined by " | "."""
-    rows = []
-    for line in raw.split(text.BREAK):
-        cells = [text.clean(cell) for cell in line.split(_CELL)]
-        while cells and not cells[-1]:
-            cells.pop()
-        rows.append(" | ".join(cells))
-    return "\n".join(row for row in rows if row.strip(" |"))
-
-
-_CLEAN = {"code": text.clean_code, "table": _table}
+_CLEAN = {"code": text.clean_code, "table": tables.rows}
 
 
 def _formula(element: Element) -> str:

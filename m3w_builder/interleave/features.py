@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m3w_builder.images import IMAGE_TAGS, picture_key
-from m3w_builder.interleave.blocks import ICON_SIDE, Box, Item, Walk
+from m3w_builder.interleave.blocks import Box, Item, Walk
 from m3w_builder.interleave.hints import APART, BIT, MARKS, is_sign
+from m3w_builder.interleave.tables import ICON_SIDE
 from m3w_builder.text import word_list, word_set
 from m3w_builder.types import Image
 
