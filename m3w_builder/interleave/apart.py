@@ -4,6 +4,7 @@ Of the words of 779 pages' contents they hold less than 0.5 %, of their elements
 """
 
 import re
+from itertools import islice
 
 from lxml import etree
 
@@ -13,6 +14,7 @@ from m3w_builder.interleave.hints import BIT, reason
 Element = etree._Element
 
 MAX_SEARCHES = 20  # of one element in boxes within boxes: the walk stays linear
+MAX_AHEAD = 20  # elements of a block before the heading that names it
 MAX_LABEL = 80  # characters of a text in a menu
 HIDDEN = BIT["hidden"]
 _TAGS = {"nav": "nav", "menu": "nav", "footer": "footer", "aside": "aside", "dialog": "dialog"}
@@ -25,6 +27,7 @@ SUSPECT = HIDDEN | _NAMES  # marks of a block that may be set apart
 _QUOTING = BIT["blockquote"] | BIT["figure"]  # their footers name the source
 _INSIDE = BIT["article"] | BIT["main"] | BIT["body"]  # an aside in it may be a note
 _TELLING = ("p", "h1", "main", "article", "pre", "blockquote", "table", "dl", "video", "figure")
+_HEADINGS = ("h1", "h2", "h3", "h4")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -63,8 +66,12 @@ def is_decoration(element: Element, attributes: dict[str, str]) -> bool:
 
 def is_slug(key: str, element: Element) -> bool:
     """Tells whether an id is made of the words of the first heading inside: it says nothing of the block."""
-    heading = next(element.iter("h1", "h2", "h3", "h4"), None)
-    if heading is None:
+    of_key = _WORD.findall(key.casefold())
+    if len(of_key) < 2:  # id="comments" may be just that
         return False
-    of_key, words = _WORD.findall(key.casefold()), _WORD.findall(text.inline(heading).casefold())
-    return len(of_key) > 1 and of_key == words[: len(of_key)]  # id="comments" may be just that
+    first = islice(element.iter(), MAX_AHEAD)
+    heading = next((inner for inner in first if inner.tag in _HEADINGS), None)
+    return (
+        heading is not None
+        and of_key == _WORD.findall(text.inline(heading).casefold())[: len(of_key)]
+    )
