@@ -380,3 +380,15 @@ def test_boxes_nest_and_hold_their_items(page: str) -> None:
     for i, item in enumerate(found.items):
         assert found.boxes[item.box].start <= i < found.boxes[item.box].end
         assert item.element is found.boxes[item.box].element
+
+
+def test_a_page_inside_noscript_is_the_page() -> None:
+    sentence = "What the page says, in a sentence that is long enough to be one."
+    found = walked(f"<noscript><div><p>{sentence}</p><p>{sentence} Again.</p></div>")
+    assert [item.text for item in found.items] == [sentence, f"{sentence} Again."]
+
+
+def test_words_in_noscript_beside_a_page_are_not_read() -> None:
+    sentence = "What the page says, in a sentence that is long enough to be one."
+    found = walked(f"<p>{sentence}</p><noscript>Please switch on your scripts.</noscript>")
+    assert [item.text for item in found.items] == [sentence]

@@ -113,6 +113,7 @@ class Walk:
         self.boxes: list[Box] = []
         self.captions: dict[int, int] = {}  # item of a caption -> item of its first picture
         self.skipped: list[tuple[Element, str]] = []  # blocks that were not entered, and why
+        self.muted = 0  # characters of what is shown without scripts only, and of buttons
         self._skips = skips
         self._base = base
         self._declared = declared  # videos
@@ -209,6 +210,7 @@ class Walk:
 
     def _text(self, piece: str) -> None:
         if self._mute:
+            self.muted += len(piece.strip())
             return
         if not piece.isspace():
             self._breaks = 0
@@ -270,7 +272,7 @@ class Walk:
         self._box = len(self.boxes)
         self._role = role
         self.boxes.append(box)
-        if tag in _MUTE:
+        if tag in _MUTE and self._skips:
             self._mute += 1
         if not attributes.keys() <= _PLAIN and _is_staged(attributes):
             self._stage(element, attributes)
@@ -285,7 +287,7 @@ class Walk:
         box.end = len(self.items)
         self._box = box.parent
         self._role = self.boxes[box.parent].role if box.parent >= 0 else "paragraph"
-        if box.tag in _MUTE:
+        if box.tag in _MUTE and self._skips:
             self._mute -= 1
         if box.start == box.end:
             self.boxes.pop()  # the last one: whatever was in it was empty, too
@@ -385,9 +387,10 @@ def _is_staged(attributes: dict[str, str]) -> bool:
 def walk(root: Element, base: str, declared: Sequence[video.Declared] = ()) -> Walk:
     """Returns the walk of a page; one that skips nothing where what it skipped has most of the words."""
     found = Walk(root, base, declared)
-    if found.skipped:
+    if found.skipped or found.muted:
         entered = sum(item.weight for item in found.items if item.weight >= _SENTENCE)
-        if sum(_paragraphs(element) for element, _ in found.skipped) > MOST_SKIPPED * entered:
+        left_out = found.muted + sum(_paragraphs(element) for element, _ in found.skipped)
+        if left_out > max(MOST_SKIPPED * entered, 2 * _SENTENCE):
             found = Walk(root, base, declared, skips=False)
     _relieve(found)
     return found
