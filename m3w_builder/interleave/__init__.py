@@ -22,9 +22,8 @@ from m3w_builder.types import Document, Image, Node, Page, Text, Video, document
 from m3w_builder.urls import canonical
 
 Element = etree._Element
-TEXTS_ABOVE = (
-    2  # a page's own lead picture stands above, or after its standfirst and first paragraph
-)
+# A page's own lead picture stands above its text, or after its standfirst and first paragraph.
+TEXTS_ABOVE = 2
 
 
 @dataclass(frozen=True)

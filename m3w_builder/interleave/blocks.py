@@ -40,12 +40,8 @@ _ONE_TEXT = frozenset(("code", "table"))  # roles of boxes whose blocks end no t
 _CODE = frozenset(("pre", "listing", "xmp"))
 _INLINE, _BLOCK, _SKIP, _BREAK, _LINK, _PICTURE, _FILM, _MATH = range(8)
 _PHRASING = (_INLINE, _LINK)
-_NOTHING, _A_PHRASE, _A_LINK, _A_CITE = (
-    -1,
-    -2,
-    -3,
-    -4,
-)  # what begins with an element: else the index of a box
+# What begins with an element: one of these, or the index of a box.
+_NOTHING, _A_PHRASE, _A_LINK, _A_CITE = -1, -2, -3, -4
 _KINDS = {
     **dict.fromkeys(_BLOCKS, _BLOCK),
     **dict.fromkeys(_SKIPPED, _SKIP),

@@ -43,6 +43,11 @@ MIN_REPEATED = 60  # characters: shorter texts may be said twice
 MAX_TWINS = 3
 ALL = 0.9  # share of linked characters: the rest is the space between two links
 MAX_LINKED = 0.5  # share of linked characters above which a text is a link
+_COMMENTS = hints.BIT["comments"]
+_USER = hints.BIT["user"]
+_UNSURE = hints.BIT["meta"] | hints.BIT["byline"]  # words that content is called by, too
+_NAMED = hints.APART & ~_UNSURE & ~_COMMENTS
+_LETTER = re.compile(r"[^\W\d_]|[$€£¥₩₽₹]")  # a price is no counter
 
 
 def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[bool]:
@@ -57,12 +62,15 @@ def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[b
     marks = [walk.boxes[item.box].marks for item in walk.items]
     scores = _model().score(measure(walk, title, lead)).tolist()
     key = picture_key(lead) if lead else ""
-    named = BAR_NAMED if _is_plain(walk, marks) else BAR
+    weights = [running(item) for item in walk.items]
+    own, whole = _outside(_NAMED, marks, weights), sum(weights)
+    believed = own >= MIN_OWN and whole - own < MAX_NAMED * whole
+    named = BAR_NAMED if believed else BAR
     bars = [_bar(item, walk.boxes[item.box], key, named) for item in walk.items]
     kept = [score > bar for score, bar in zip(scores, bars, strict=True)]
     _fill_holes(walk, scores, bars, kept)
     _keep_headings(walk, scores, bars, kept)
-    if _own(walk, marks, _COMMENTS) >= MIN_OWN:
+    if _outside(_COMMENTS, marks, weights) >= MIN_OWN:
         kept = [good and not found & _COMMENTS for good, found in zip(kept, marks, strict=True)]
     if not any(good and item.text for good, item in zip(kept, walk.items, strict=True)):
         kept = [not found & hints.APART for found in marks]
@@ -74,20 +82,52 @@ def keep(walk: Walk, titles: Sequence[str], lead: str, site: str = "") -> list[b
     return kept
 
 
-def _drop_repeated_media(walk: Walk, kept: list[bool]) -> None:
-    """Drops a picture or video that was kept before, in whatever size: its first place stays."""
-    seen: set[str] = set()
+def _outside(bits: int, marks: Sequence[int], weights: Sequence[int]) -> int:
+    """Returns the weight of the running text outside boxes with one of the marks."""
+    return sum(weight for weight, found in zip(weights, marks, strict=True) if not found & bits)
+
+
+def _bar(item: Item, box: Box, lead: str, named: int) -> int:
+    """Returns the score that an item has to exceed; `lead` is the key of the page's lead picture."""
+    if item.media is not None:
+        if lead and isinstance(item.media, Image) and picture_key(item.media.url) == lead:
+            return BAR_LEAD
+        if box.marks & hints.APART:
+            return BAR_NAMED_PICTURE
+        if hints.is_avatar(item.element, item.media.url):
+            return BAR_LABEL
+        return BAR if item.links or hints.is_sign(item.element, item.media.url) else BAR_PICTURE
+    if (
+        item.dated
+        or box.own & _UNSURE
+        or (item.role == "paragraph" and not _LETTER.search(item.text))
+    ):
+        return BAR_LABEL
+    if box.marks & _USER and item.weight < SHORT:
+        return BAR_LABEL
+    if box.marks & _NAMED:
+        return named
+    if item.role == "heading" or item.linked < ALL * len(item.text):
+        return BAR
+    return BAR_LINK if item.role == "list_item" or item.weight < SHORT else BAR
+
+
+def _fill_holes(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]) -> None:
+    """Takes in a paragraph whose siblings of the same tag and class are, by and large, content."""
+    groups: dict[tuple[int, str, str | None, str], list[int]] = {}
     for i, item in enumerate(walk.items):
-        if kept[i] and item.media is not None:
-            key = media_key(item)
-            kept[i] = key not in seen
-            seen.add(key)
-
-
-def media_key(item: Item) -> str:
-    """Returns what all sizes of an item's picture or video have in common."""
-    assert item.media is not None
-    return picture_key(item.media.url) if isinstance(item.media, Image) else item.media.url
+        if item.weight >= MIN_RUN and not item.links and bars[i] == BAR:
+            box = walk.boxes[item.box]
+            parent = walk.boxes[box.parent]
+            around = parent.parent if parent.tag in ("ul", "ol") else box.parent
+            key = (around, box.tag, box.element.get("class"), item.role)
+            groups.setdefault(key, []).append(i)
+    for group in groups.values():
+        if len(group) < MIN_GROUP or all(kept[i] for i in group):
+            continue
+        if sum(scores[i] * min(walk.items[i].weight, MAX_WEIGHT) for i in group) > 0:
+            for i in group:
+                kept[i] = scores[i] > HOLE
 
 
 def _keep_headings(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]) -> None:
@@ -152,6 +192,22 @@ _PARTED = re.compile(r"\s+[-|–—:»«›‹·•/]\s+")
 _WORDS = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]|\w+")
 
 
+def _drop_repeated_media(walk: Walk, kept: list[bool]) -> None:
+    """Drops a picture or video that was kept before, in whatever size: its first place stays."""
+    seen: set[str] = set()
+    for i, item in enumerate(walk.items):
+        if kept[i] and item.media is not None:
+            key = media_key(item)
+            kept[i] = key not in seen
+            seen.add(key)
+
+
+def media_key(item: Item) -> str:
+    """Returns what all sizes of an item's picture or video have in common."""
+    assert item.media is not None
+    return picture_key(item.media.url) if isinstance(item.media, Image) else item.media.url
+
+
 def _drop_repetitions(walk: Walk, kept: list[bool]) -> None:
     """Drops long texts that another box has, too: the twin of a part for another size of screen.
 
@@ -173,70 +229,6 @@ def _drop_repetitions(walk: Walk, kept: list[bool]) -> None:
 
 def _is_long(item: Item) -> bool:
     return item.weight >= MAX_WEIGHT
-
-
-_COMMENTS = hints.BIT["comments"]
-
-
-def _own(walk: Walk, marks: Sequence[int], bits: int) -> int:
-    """Returns the weight of the running text outside boxes with one of the marks."""
-    items = zip(walk.items, marks, strict=True)
-    return sum(running(item) for item, found in items if not found & bits)
-
-
-def _is_plain(walk: Walk, marks: Sequence[int]) -> bool:
-    """Tells whether names may be believed: what they call boilerplate is little beside the rest."""
-    own, whole = _own(walk, marks, _NAMED), _own(walk, marks, 0)
-    return own >= MIN_OWN and whole - own < MAX_NAMED * whole
-
-
-def _bar(item: Item, box: Box, lead: str, named: int) -> int:
-    """Returns the score that an item has to exceed; `lead` is the key of the page's lead picture."""
-    if item.media is not None:
-        if lead and isinstance(item.media, Image) and picture_key(item.media.url) == lead:
-            return BAR_LEAD
-        if box.marks & hints.APART:
-            return BAR_NAMED_PICTURE
-        if hints.is_avatar(item.element, item.media.url):
-            return BAR_LABEL
-        return BAR if item.links or hints.is_sign(item.element, item.media.url) else BAR_PICTURE
-    if (
-        item.dated
-        or box.own & _UNSURE
-        or (item.role == "paragraph" and not _LETTER.search(item.text))
-    ):
-        return BAR_LABEL
-    if box.marks & _USER and item.weight < SHORT:
-        return BAR_LABEL
-    if box.marks & _NAMED:
-        return named
-    if item.role == "heading" or item.linked < ALL * len(item.text):
-        return BAR
-    return BAR_LINK if item.role == "list_item" or item.weight < SHORT else BAR
-
-
-def _fill_holes(walk: Walk, scores: list[int], bars: list[int], kept: list[bool]) -> None:
-    """Takes in a paragraph whose siblings of the same tag and class are, by and large, content."""
-    groups: dict[tuple[int, str, str | None, str], list[int]] = {}
-    for i, item in enumerate(walk.items):
-        if item.weight >= MIN_RUN and not item.links and bars[i] == BAR:
-            box = walk.boxes[item.box]
-            parent = walk.boxes[box.parent]
-            around = parent.parent if parent.tag in ("ul", "ol") else box.parent
-            key = (around, box.tag, box.element.get("class"), item.role)
-            groups.setdefault(key, []).append(i)
-    for group in groups.values():
-        if len(group) < MIN_GROUP or all(kept[i] for i in group):
-            continue
-        if sum(scores[i] * min(walk.items[i].weight, MAX_WEIGHT) for i in group) > 0:
-            for i in group:
-                kept[i] = scores[i] > HOLE
-
-
-_LETTER = re.compile(r"[^\W\d_]|[$€£¥₩₽₹]")  # a price is no counter
-_USER = hints.BIT["user"]
-_UNSURE = hints.BIT["meta"] | hints.BIT["byline"]  # words that content is called by, too
-_NAMED = hints.APART & ~_UNSURE & ~_COMMENTS
 
 
 def reason(item: Item, walk: Walk, shown: Container[str] = ()) -> str:

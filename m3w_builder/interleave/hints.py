@@ -33,7 +33,7 @@ _NAMES = {
     "form": "newsletter subscribe subscription abo signup login signin register donate searchform"
     " searchbox search paywall survey poll captcha form forms cart checkout wishlist basket",
     "dialog": "popup popover modal tooltip toast overlay dialog",
-    "meta": "meta metadata tags tag taglist tagcloud categories category cat-links postmeta postmetadata"
+    "meta": "meta metadata tags tag taglist tagcloud categories category postmeta postmetadata"
     " bio authorbox linenos lineno linenumbers gutter printonly noprint rating ratings stars vote votes"
     " counter count views keywords topics",
     "byline": "byline author authors date time timestamp dateline published posted pubdate publish updated"
@@ -118,7 +118,7 @@ TAG_BITS = {tag: BIT[mark] for tag, mark in _TAGS.items()}
 _ROLE_BITS = {role: BIT[mark] for role, mark in _ROLES.items()}
 _PROPERTY_BITS = {name: BIT[mark] for name, mark in _PROPERTIES.items()}
 
-_NEUTRAL = word_set("has no with without open not above hide js is no")
+_NEUTRAL = word_set("has no with without open not above hide js is")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])| ")  # a space parts names
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 _UNSEEN = word_set(
@@ -128,9 +128,7 @@ _UNSEEN_PAIRS = frozenset(
     (("sr", "only"), ("screen", "reader"), ("visually", "hidden"), ("header", "anchor"))
 )
 _FIGURES = word_set("figure thumbinner mediaobject galleryitem imgbox")
-_CAPTIONS = word_set(
-    "caption captions legend cutline wpcaption imagecaption figcaption photocaption"
-)
+_CAPTIONS = word_set("captions legend cutline")  # beside all that end with "caption"
 _LABELS = word_set("title titles desc description credit credits copyright")
 _FIGURE_PAIRS = {("wp", "caption"), ("gallery", "item")} | {
     (first, second)
@@ -223,16 +221,19 @@ def _is_hidden(attributes: dict[str, str]) -> bool:
     return "hidden" in attributes
 
 
+def _called(attributes: dict[str, str] | etree._Element) -> int:
+    """Returns what the class and the id of an element say."""
+    return _names(attributes.get("class") or "") | _names(attributes.get("id") or "")
+
+
 def is_sign(element: etree._Element, url: str) -> bool:
     """Tells whether a picture is called a logo, an icon or somebody's avatar."""
-    said = _names(element.get("class") or "") | _names(element.get("id") or "")
-    return said & _SIGNS != 0 or _SIGN.search(url.lower()) is not None
+    return _called(element) & _SIGNS != 0 or _SIGN.search(url.lower()) is not None
 
 
 def is_avatar(element: etree._Element, url: str) -> bool:
     """Tells whether a picture is called somebody's."""
-    said = _names(element.get("class") or "") | _names(element.get("id") or "")
-    return said & BIT["user"] != 0 or _AVATAR.search(url.lower()) is not None
+    return _called(element) & BIT["user"] != 0 or _AVATAR.search(url.lower()) is not None
 
 
 _AVATAR = re.compile(r"avatar|userpic")
@@ -247,6 +248,6 @@ def reason(found: int) -> str:
 
 def is_unseen(attributes: dict[str, str]) -> bool:
     """Tells whether an inline element is not shown or only a handle (a permalink sign, "edit")."""
-    if (_names(attributes.get("class", "")) | _names(attributes.get("id", ""))) & UNSEEN:
+    if _called(attributes) & UNSEEN:
         return True
     return not _SPECIAL.isdisjoint(attributes) and _is_hidden(attributes)
