@@ -381,3 +381,13 @@ def test_every_text_is_found_in_the_tree(name: str) -> None:
     view = pages.look(Page(ADDRESS, ARTICLE.with_stem(name).read_bytes()), Config())
     texts = [b.item for b in view.blocks if isinstance(b.node, Text) and b.item >= 0]
     assert [item for item in texts if not view.places.slots.get(item)] == []
+
+
+def test_a_picture_that_is_shown_larger_elsewhere_keeps_every_number() -> None:
+    small, large = ("<img src=/cat-300x200.jpg>", "<img src=/cat-1200x800.jpg>")
+    page = Page("https://ex.com/a", article(f"{small}<p>Between the two.</p>{large}"))
+    found = pages.look(page, Config())
+    kept = [block.node for block in found.blocks if block.number >= 0]
+    document = next(d for d in found.documents if d.kind == "interleaved")
+    assert kept == list(document.nodes)
+    assert [block.reason for block in found.blocks if block.number < 0] == ["repeated"]

@@ -17,8 +17,6 @@ from m3w_builder.pages.places import Places, find
 from m3w_builder.rules import decide
 from m3w_builder.types import Document, Node, Page, Reject, Text
 
-REPEATED = "repeated"  # a picture or video that stands further up already
-
 Element = etree._Element
 
 
@@ -130,41 +128,28 @@ def _blocks(
     parsed: ParsedPage, places: Places, document: Document | None, rejects: list[Reject]
 ) -> Iterator[Block]:
     nodes = document.nodes if document else ()
-    made = [node(item, parsed) for item in parsed.walk.items]
-    numbers, leads = _numbers(made, parsed.kept, nodes)
+    items = parsed.walk.items
+    # A document is what the metadata puts first, then a node for each kept item.
+    leads = len(nodes) - sum(parsed.kept) if document else 0
     for number, lead in enumerate(nodes[:leads]):
         yield Block(number, "", lead.path, None, lead)
-    missing = REPEATED if document else next((r.reason for r in rejects), "")
-    skipped = iter([*_skipped(parsed, places), (len(made), None)])
+    number = leads
+    rejected = next((r.reason for r in rejects), "")
+    skipped = iter([*_skipped(parsed, places), (len(items), None)])
     before, block = next(skipped)
-    for index, (item, one, why) in enumerate(
-        zip(parsed.walk.items, made, parsed.verdicts, strict=True)
-    ):
+    for index, (item, why) in enumerate(zip(items, parsed.verdicts, strict=True)):
         while block is not None and before <= index:
             yield block
             before, block = next(skipped)
-        number = numbers.get(index, -1)
-        reason = "" if number >= 0 else why or missing
-        yield Block(number, reason, one.path, item.element, one, index)
+        if document and not why:
+            yield Block(number, "", nodes[number].path, item.element, nodes[number], index)
+            number += 1
+        else:
+            one = node(item, parsed)
+            yield Block(-1, why or rejected, one.path, item.element, one, index)
     while block is not None:
         yield block
         _, block = next(skipped)
-
-
-def _numbers(
-    made: list[Node], kept: list[bool], nodes: tuple[Node, ...]
-) -> tuple[dict[int, int], int]:
-    """Returns the number of the document's node that each item became, and how many are no item's.
-
-    The nodes are some of the kept items in order: those that repeat a picture became none.
-    """
-    numbers = {}
-    number = len(nodes) - 1
-    for index in range(len(made) - 1, -1, -1):
-        if kept[index] and number >= 0 and made[index] == nodes[number]:
-            numbers[index] = number
-            number -= 1
-    return numbers, number + 1
 
 
 def _skipped(parsed: ParsedPage, places: Places) -> Iterator[tuple[int, Block | None]]:
