@@ -10,7 +10,7 @@ import json
 import tomllib
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -71,6 +71,17 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0)]
+Signal = Literal[
+    "robots.txt",
+    "x-robots-tag",
+    "meta-robots",
+    "tdm-header",
+    "tdm-meta",
+    "tdmrep.json",
+    "ai.txt",
+    "embedded",
+    "list",
+]  # where a reservation of rights can stand (m3w_builder.optouts says what each means)
 
 
 class ExtractConfig(Section):
@@ -81,6 +92,17 @@ class ExtractConfig(Section):
     )
     page_seconds: Seconds = Field(
         20.0, description="a page that takes longer is killed and becomes a reject"
+    )
+
+
+class RightsConfig(Section):
+    """Opt-outs: whose are looked for, and which are not respected. The manifest tells."""
+
+    ignore: tuple[Signal, ...] = Field(
+        (), description="signals that are recorded but not respected, by name"
+    )
+    optout_lists: tuple[str, ...] = Field(
+        (), description="files with a domain, a URL prefix or a sha256 a line: nothing of them is used"
     )
 
 
@@ -210,6 +232,7 @@ class Config(Section):
     """The whole configuration, a table per stage."""
 
     extract: ExtractConfig = ExtractConfig()
+    rights: RightsConfig = RightsConfig()
     fetch: FetchConfig = FetchConfig()
     select: SelectConfig = SelectConfig()
     write: WriteConfig = WriteConfig()

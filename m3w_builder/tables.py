@@ -16,7 +16,19 @@ import pyarrow.parquet as pq
 
 from m3w_builder.errors import ShardError
 from m3w_builder.files import atomic
-from m3w_builder.types import Document, Frame, Image, Media, Node, Reject, Resource, Text, Video
+from m3w_builder.types import (
+    Document,
+    Frame,
+    Image,
+    Media,
+    Node,
+    OptOut,
+    Reject,
+    Resource,
+    Text,
+    Track,
+    Video,
+)
 from schemas.arrow import SCHEMAS
 
 ROWS_PER_GROUP = 64
@@ -104,6 +116,7 @@ def document_row(document: Document, text_sha256: str) -> Row:
     """Returns the DOCUMENTS row of a document."""
     row = _row(document)
     row["scores"] = sorted(document.scores.items())
+    row["optouts"] = _plain(document.optouts)
     row["nodes"] = [_node_row(node) for node in document.nodes]
     row["text_sha256"] = text_sha256
     return row
@@ -112,7 +125,13 @@ def document_row(document: Document, text_sha256: str) -> Row:
 def _node_row(node: Node) -> Row:
     row = _row(node)
     row["type"] = _TYPE_NAMES[type(node)]
+    if isinstance(node, Video):
+        row["tracks"] = _plain(node.tracks)
     return row
+
+
+def _plain(items: Sequence[OptOut | Track | Frame]) -> list[Row]:
+    return [dataclasses.asdict(item) for item in items]
 
 
 def _row(item: Node | Document | Media | Reject | Resource) -> Row:
@@ -124,20 +143,25 @@ def document(row: Row) -> Document:
     """Returns the document of a DOCUMENTS row."""
     fields = {name: row[name] for name in _FIELDS[Document]}
     fields["scores"] = dict(row["scores"])
+    fields["optouts"] = tuple(OptOut(**optout) for optout in row["optouts"])
     fields["nodes"] = tuple(_node(node) for node in row["nodes"])
     return Document(**fields)
 
 
 def _node(row: Row) -> Node:
     cls = _NODE_TYPES[row["type"]]
-    return cls(**{name: row[name] for name in _FIELDS[cls]})
+    fields = {name: row[name] for name in _FIELDS[cls]}
+    if cls is Video:
+        fields["tracks"] = tuple(Track(**track) for track in row["tracks"] or ())
+    return cls(**fields)
 
 
 def media_row(media: Media) -> Row:
     """Returns the MEDIA row of what fetch found out."""
     row = _row(media)
     row["scores"] = sorted(media.scores.items())
-    row["frames"] = [dataclasses.asdict(frame) for frame in media.frames]
+    row["optouts"] = _plain(media.optouts)
+    row["frames"] = _plain(media.frames)
     return row
 
 
@@ -145,6 +169,7 @@ def media(row: Row) -> Media:
     """Returns the media of a MEDIA row (further columns are ignored)."""
     fields = {name: row[name] for name in _FIELDS[Media]}
     fields["scores"] = dict(row["scores"])
+    fields["optouts"] = tuple(OptOut(**optout) for optout in row["optouts"])
     fields["frames"] = tuple(Frame(**frame) for frame in row["frames"])
     return Media(**fields)
 

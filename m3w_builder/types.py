@@ -30,6 +30,26 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class OptOut:
+    """A reservation of rights that was found: which signal, where, the words, when."""
+
+    signal: str  # one of m3w_builder.optouts.SIGNALS
+    where: str  # URL of the answer that carries it, or the name of the list
+    found: str  # the directive as it was written, shortened
+    when: str  # time of that answer, "" for a list
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A subtitle file that a page links to a video (WebVTT or SRT)."""
+
+    url: str
+    kind: str = "subtitles"  # subtitles | captions | descriptions | chapters | metadata
+    language: str = ""  # as the page says (srclang)
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """Where a crawl archived a response that is not a page (an image, a video, a redirect to one)."""
 
@@ -79,9 +99,11 @@ class Video:
     height: int | None = None
     seconds: float | None = None  # as declared (schema.org duration)
     path: str = ""
+    tracks: tuple[Track, ...] = ()
 
 
 Node = Text | Image | Video
+MediaKind = Literal["image", "video", "subtitles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +120,7 @@ class Document:
     record: str = ""
     source: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+    optouts: tuple[OptOut, ...] = ()  # of the page itself, whether or not they are respected
 
     @property
     def texts(self) -> tuple[Text, ...]:
@@ -138,7 +161,7 @@ class Media:
     """What `fetch` found out about one media URL. `status` is "ok" or the reason it cannot be used."""
 
     url: str  # canonical, as the documents name it
-    kind: Literal["image", "video"]
+    kind: MediaKind
     status: str = "ok"
     detail: str = ""
     final_url: str = ""  # after redirects
@@ -152,7 +175,11 @@ class Media:
     width: int = 0
     height: int = 0
     reencoded: bool = False
+    phash: str = ""  # images: PDQ, 64 hex digits
     scores: dict[str, float] = field(default_factory=dict)  # "flatness", ...
+    etag: str = ""  # of the live answer, for a conditional re-fetch
+    last_modified: str = ""
+    optouts: tuple[OptOut, ...] = ()  # that were found on the way, whether or not they are respected
     pack: str = ""  # file name inside the fetch stage's packs/
     offset: int = 0  # of the stored bytes in the pack (images)
     length: int = 0

@@ -14,6 +14,9 @@ def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
     return pa.schema([pa.field(name, kind) for name, kind in columns])
 
 
+OPTOUT = _struct(signal=STRING, where=STRING, found=STRING, when=STRING)
+TRACK = _struct(url=STRING, kind=STRING, language=STRING, label=STRING)
+
 # One node of a document; `type` is text | image | video, fields of other types are null.
 NODE = _struct(
     type=STRING,
@@ -30,6 +33,7 @@ NODE = _struct(
     height=INT,
     seconds=FLOAT,
     path=STRING,
+    tracks=pa.list_(TRACK),
 )
 
 # extract: documents/*.parquet, one row per document in the order of the input.
@@ -44,6 +48,7 @@ DOCUMENTS = _schema(
     ("source", STRING),
     ("text_sha256", STRING),  # of the normalised text: equal texts are duplicates
     ("scores", SCORES),
+    ("optouts", pa.list_(OPTOUT)),
     ("nodes", pa.list_(NODE)),
 )
 
@@ -79,7 +84,11 @@ MEDIA = _schema(
     ("width", INT),
     ("height", INT),
     ("reencoded", BOOL),
+    ("phash", STRING),
     ("scores", SCORES),
+    ("etag", STRING),
+    ("last_modified", STRING),
+    ("optouts", pa.list_(OPTOUT)),
     ("pack", STRING),
     ("offset", LONG),
     ("length", LONG),
