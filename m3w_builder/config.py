@@ -71,6 +71,7 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Signal = Literal[
     "robots.txt",
     "x-robots-tag",
@@ -102,7 +103,8 @@ class RightsConfig(Section):
         (), description="signals that are recorded but not respected, by name"
     )
     optout_lists: tuple[str, ...] = Field(
-        (), description="files with a domain, a URL prefix or a sha256 a line: nothing of them is used"
+        (),
+        description="files with a domain, a URL prefix or a sha256 a line: nothing of them is used",
     )
 
 
@@ -125,8 +127,30 @@ class FetchConfig(Section):
     max_image_pixels: Positive = Field(
         MAX_IMAGE_PIXELS, description="width x height read from the header"
     )
-    threads: Positive = Field(16, description="concurrent downloads of one worker")
+    ports: tuple[Port, ...] = Field(
+        (80, 443, 8080, 8443), description="that may be asked; all of them with allow_private"
+    )
+    threads: Positive = Field(32, description="concurrent downloads of one worker")
     per_host: Positive = Field(4, description="concurrent downloads from one host")
+    host_rate: float = Field(
+        20.0, ge=0.0, description="requests a second that one host gets at most; 0 = no limit"
+    )
+    attempts: Positive = Field(
+        3,
+        description="requests for one URL, where another one may end better (429, 503, timeout ...)",
+    )
+    backoff_seconds: Seconds = Field(
+        1.0, description="before the second request; doubled each time, less up to a half by lot"
+    )
+    max_pause_seconds: Seconds = Field(
+        60.0, description="that a host may ask for (Retry-After, Crawl-delay); longer = given up"
+    )
+    dead_after: Positive = Field(
+        8, description="failures of a host in a row after which it is not asked again"
+    )
+    bytes_in_flight: Positive = Field(
+        256 * 2**20, description="bodies that one worker holds in memory; at least max_image_bytes"
+    )
     buckets: Positive = Field(
         32, description="hosts and local files are spread over this many units of work"
     )
@@ -137,6 +161,14 @@ class FetchConfig(Section):
         300, description="frames per video at 1 frame per second; the rest is cut"
     )
     video_seconds: Seconds = Field(120.0, description="time to decode one video")
+
+    @model_validator(mode="after")
+    def _one_image_has_room(self) -> "FetchConfig":
+        if self.bytes_in_flight < self.max_image_bytes:
+            raise ValueError(
+                f"bytes_in_flight = {self.bytes_in_flight} is below max_image_bytes = {self.max_image_bytes}"
+            )
+        return self
 
 
 class SelectConfig(Section):

@@ -193,9 +193,10 @@ def test_guard_meets_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with server() as (base, handler), Session(GUARDED) as guarded:
         port = base.rpartition(":")[2]
+        config = GUARDED.model_copy(update={"ports": (int(port),)})
         inner = f"http://inner.example:{port}/ok.jpg"
         url = f"http://public.example:{port}/redirect?to={inner}"
-        assert reason(url, guarded, GUARDED) == (
+        assert reason(url, guarded, config) == (
             "private_address",
             "inner.example is 127.0.0.2",
         )

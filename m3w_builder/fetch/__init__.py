@@ -2,8 +2,15 @@
 
 Nothing here trusts a URL or a server: the guard against private addresses sits where the socket
 is opened (`m3w_builder.fetch.sockets`): literal addresses, redirects, rebinding names meet it too.
+`Client` is the polite whole: what a site reserves is respected, hosts get their turns.
 """
 
+from m3w_builder.fetch.budget import Room as Room
+from m3w_builder.fetch.client import Client as Client
+from m3w_builder.fetch.consent import Consent as Consent
+from m3w_builder.fetch.consent import OptedOutError as OptedOutError
 from m3w_builder.fetch.download import Response as Response
+from m3w_builder.fetch.download import StatusError as StatusError
 from m3w_builder.fetch.download import download as download
+from m3w_builder.fetch.hosts import Turns as Turns
 from m3w_builder.fetch.sockets import Session as Session

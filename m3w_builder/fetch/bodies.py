@@ -23,14 +23,22 @@ def received(answer: BaseHTTPResponse, max_bytes: int) -> Chunks:
     At most `max_bytes` are read and at most `max_bytes` come out. Codings are named in the
     order they were applied (RFC 9110, 8.4).
     """
-    declared = answer.headers.get("Content-Length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > max_bytes):
-        raise MediaError("too_large", f"{declared[:20]} bytes announced, at most {max_bytes}")
+    announced(answer, max_bytes)
     chunks = _limited(answer.stream(PIECE), max_bytes)
     codings = _codings(answer)
     for coding in reversed(codings):
         chunks = _DECODERS[coding](chunks)
     return _limited(chunks, max_bytes) if codings else chunks
+
+
+def announced(answer: BaseHTTPResponse, max_bytes: int) -> int:
+    """Returns the bytes that come, `max_bytes` where it is not said; raises MediaError too_large."""
+    declared = answer.headers.get("Content-Length", "")
+    if not declared.isdecimal():
+        return max_bytes
+    if len(declared) > 18 or int(declared) > max_bytes:
+        raise MediaError("too_large", f"{declared[:20]} bytes announced, at most {max_bytes}")
+    return max_bytes if answer.headers.get("Content-Encoding") else int(declared)
 
 
 def _codings(answer: BaseHTTPResponse) -> list[str]:

@@ -6,7 +6,9 @@ Redirects are followed here and not by the HTTP library: each hop meets the same
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import BinaryIO, Protocol
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import (
@@ -20,21 +22,61 @@ from urllib3.exceptions import TimeoutError as SlowError
 
 from m3w_builder.config import FetchConfig
 from m3w_builder.errors import MediaError
-from m3w_builder.fetch.bodies import received
-from m3w_builder.fetch.sockets import Session, terms
+from m3w_builder.fetch.bodies import announced, received
+from m3w_builder.fetch.sockets import Session, off_the_clock, terms
 from m3w_builder.urls import canonical
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+NOT_MODIFIED = 304
+
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete answer with status 200; `body` is decoded, or b"" when it went into a file."""
+    """A complete answer with status 200, or 304 to a conditional request.
+
+    `body` is decoded, or b"" when it went into a file.
+    """
 
     body: bytes
     final_url: str
     content_type: str
     status: int
+    headers: Headers = ()
+
+
+class StatusError(MediaError):
+    """An answer with another status; `retry_after` is the seconds its server asks to wait, if it does."""
+
+    def __init__(self, status: int, retry_after: float | None) -> None:
+        wait = "" if retry_after is None else f", retry after {retry_after:g} s"
+        super().__init__("http_status", f"{status}{wait}")
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Checks(Protocol):
+    """What a download asks on its way; each raises MediaError to end it."""
+
+    def url(self, url: str) -> None:
+        """Before a request, at each hop."""
+
+    def answer(self, url: str, headers: Headers) -> None:
+        """When the headers of the last answer are there, before its body is read."""
+
+    def size(self, size: int) -> None:
+        """Before a body of at most `size` bytes is read."""
+
+
+class NoChecks:
+    """Nothing but the guard of the sockets."""
+
+    def url(self, url: str) -> None: ...
+
+    def answer(self, url: str, headers: Headers) -> None: ...
+
+    def size(self, size: int) -> None: ...
 
 
 def download(
@@ -44,12 +86,26 @@ def download(
     session: Session,
     max_bytes: int,
     into: BinaryIO | None = None,
+    checks: Checks | None = None,
+    conditions: Headers = (),
 ) -> Response:
     """Returns the answer to a GET, its body in memory or written to `into`; raises MediaError.
 
-    Bounds: `config.total_seconds` for everything together, `max_bytes` before and after decoding.
+    Bounds: `config.total_seconds` for everything together (what `checks` take is not counted), `max_bytes`
+    before and after decoding. With `conditions` (If-None-Match ...) the answer may be a 304 without a body.
     """
-    with terms(config), _answered(url, config, session) as (answer, final_url):
+    checks = checks or NoChecks()
+    headers = {**session.headers, **dict(conditions)}
+    with terms(config), _answered(url, config, session, headers, checks) as (answer, final_url):
+        facts = tuple(answer.headers.items())
+        if answer.status == NOT_MODIFIED and conditions:
+            return Response(b"", final_url, "", NOT_MODIFIED, facts)
+        if answer.status != 200:
+            raise StatusError(answer.status, retry_after(answer.headers.get("Retry-After", "")))
+        checks.answer(final_url, facts)
+        room = announced(answer, max_bytes)
+        with off_the_clock():
+            checks.size(room)
         chunks = _named(received(answer, max_bytes))
         if into is None:
             body = b"".join(chunks)
@@ -59,23 +115,36 @@ def download(
         if not size:
             raise MediaError("empty_body")
         content_type = answer.headers.get("Content-Type", "")
-        return Response(body, final_url, content_type, answer.status)
+        return Response(body, final_url, content_type, answer.status, facts)
+
+
+def retry_after(value: str) -> float | None:
+    """Returns the seconds of a Retry-After header (RFC 9110, 10.2.3: a number or a date), None without."""
+    value = value.strip()
+    if value.isdecimal():
+        return float(value[:12])
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, round((aware - datetime.now(UTC)).total_seconds(), 1))
 
 
 @contextmanager
 def _answered(
-    url: str, config: FetchConfig, session: Session
+    url: str, config: FetchConfig, session: Session, headers: dict[str, str], checks: Checks
 ) -> Iterator[tuple[BaseHTTPResponse, str]]:
-    """Yields the first answer that is no redirect, with its URL; the status is 200."""
+    """Yields the first answer that is no redirect, with its URL."""
     hop = canonical(url)
     if not hop:
         raise MediaError("bad_url", url[:200])
     for _ in range(config.max_redirects + 1):
-        answer = _get(hop, session)
+        with off_the_clock():
+            checks.url(hop)
+        answer = _get(hop, session, headers)
         try:
             if answer.status not in REDIRECTS:
-                if answer.status != 200:
-                    raise MediaError("http_status", str(answer.status))
                 yield answer, hop
                 return
             location = answer.headers.get("Location", "")
@@ -87,24 +156,24 @@ def _answered(
     raise MediaError("too_many_redirects", f"more than {config.max_redirects}")
 
 
-def _get(url: str, session: Session) -> BaseHTTPResponse:
+def _get(url: str, session: Session, headers: dict[str, str]) -> BaseHTTPResponse:
     """Returns the answer, its body unread; asks once more when a kept connection turns out dead."""
     try:
-        return _request(url, session)
+        return _request(url, session, headers)
     except ProtocolError:
         pass
     try:
-        return _request(url, session)
+        return _request(url, session, headers)
     except ProtocolError as error:
         raise MediaError("bad_response", _words(error)) from error
 
 
-def _request(url: str, session: Session) -> BaseHTTPResponse:
+def _request(url: str, session: Session, headers: dict[str, str]) -> BaseHTTPResponse:
     try:
         return session.pools.request(
             "GET",
             url,
-            headers=session.headers,
+            headers=headers,
             retries=False,
             redirect=False,
             preload_content=False,

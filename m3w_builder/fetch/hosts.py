@@ -1,69 +1,170 @@
-"""Whose turn it is: URLs of many hosts handed out to threads, a few at a time of each host.
+"""Whose turn it is: URLs of many hosts handed out to threads, politely and without anyone waiting for others.
 
-A slow host holds up its own URLs and no others: the turn goes round the hosts, not down the list.
+A host is asked by a few threads at once, not more often than its interval, not at all while it asked for a
+pause, and never again in this unit after several failures in a row. A URL may get another turn later. The
+turn goes round the hosts, not down the list: a slow host holds up its own URLs and no others.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import heapq
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from threading import Condition
 from urllib.parse import urlsplit
 
 
-class Turns:
-    """Hands out the indexes of `urls` to threads, at most `per_host` at once of each host."""
+@dataclass(slots=True)
+class _Host:
+    """The state of one host; times are of the clock that `Turns` was given."""
 
-    def __init__(self, urls: Sequence[str], per_host: int) -> None:
-        self._hosts = [urlsplit(url).netloc for url in urls]
+    width: int  # how many threads may ask it at once
+    interval: float  # seconds between the starts of two requests
+    waiting: list[tuple[float, int]] = field(default_factory=list)  # heap of (not before, index)
+    running: int = 0
+    ready: float = 0.0  # no request before
+    failures: int = 0  # in a row
+    queued: bool = False  # whether it stands in the queue of `Turns`
+
+
+class Turns:
+    """Hands out the indexes of `urls` to threads, at most `per_host` at once of each host.
+
+    `interval` is the least time between two starts at one host (seconds). A host that `failed` `dead_after`
+    times in a row, without an answer between, is dead: its URLs are still handed out, for the caller
+    to give up at once.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        per_host: int,
+        *,
+        interval: float = 0.0,
+        dead_after: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._per_host = per_host
-        self._waiting: dict[str, deque[int]] = {}
-        for index, host in enumerate(self._hosts):
-            self._waiting.setdefault(host, deque()).append(index)
-        self._ready = deque(self._waiting)  # hosts that wait and have a turn free
-        self._running: Counter[str] = Counter()
+        self._dead_after = math.inf if dead_after is None else dead_after
+        self._clock = clock
+        self._names = [urlsplit(url).netloc for url in urls]
+        self._hosts: dict[str, _Host] = {}
+        for index, name in enumerate(self._names):
+            host = self._hosts.setdefault(name, _Host(per_host, interval))
+            host.waiting.append((0.0, index))  # in order: a heap
+        self._queue: list[tuple[float, int, str]] = []  # heap of (when, order, host)
+        self._order = 0
+        self._open = len(self._names)  # handed out or waiting
         self._changed = Condition()
+        for name in self._hosts:
+            self._enqueue(name)
 
     def __iter__(self) -> Iterator[int]:
         """Yields indexes for one thread; a turn is over when the next is asked for."""
         while (index := self._take()) is not None:
-            with self._given(index):
+            try:
                 yield index
+            finally:
+                self._give_back(index)
 
-    @contextmanager
-    def _given(self, index: int) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._give_back(self._hosts[index])
-
-    def _take(self) -> int | None:
+    def again(self, index: int, seconds: float) -> None:
+        """Gives a URL that is running one more turn, not before `seconds` from now."""
         with self._changed:
-            while not self._ready:
-                if not self._waiting:
-                    return None
-                self._changed.wait()
-            host = self._ready.popleft()
-            queue = self._waiting[host]
-            index = queue.popleft()
-            self._running[host] += 1
-            if not queue:
-                del self._waiting[host]
-                if not self._waiting:
-                    self._changed.notify_all()  # nothing will come: all may go home
-            elif self._running[host] < self._per_host:
-                self._ready.append(host)
-            return index
+            heapq.heappush(self._host(index).waiting, (self._clock() + seconds, index))
+            self._open += 1
 
-    def _give_back(self, host: str) -> None:
+    def pause(self, index: int, seconds: float) -> None:
+        """Lets nobody ask the host of a URL for some seconds."""
         with self._changed:
-            if self._running[host] == self._per_host and host in self._waiting:
-                self._ready.append(host)
-                self._changed.notify()
-            self._running[host] -= 1
+            host = self._host(index)
+            host.ready = max(host.ready, self._clock() + seconds)
+
+    def slow_down(self, index: int, interval: float) -> None:
+        """Makes the host of a URL be asked at most once in `interval` seconds, one at a time."""
+        with self._changed:
+            host = self._host(index)
+            if interval > host.interval:
+                host.interval, host.width = interval, 1
+                host.ready = max(host.ready, self._clock() + interval)
+
+    def failed(self, index: int) -> None:
+        """Notes that the host did not answer: it is asked by half as many threads from now on."""
+        with self._changed:
+            host = self._host(index)
+            host.failures += 1
+            host.width = max(1, host.width // 2)
+
+    def answered(self, index: int) -> None:
+        """Notes that the host answered."""
+        with self._changed:
+            self._host(index).failures = 0
+
+    def is_dead(self, index: int) -> bool:
+        """Returns whether the host of a URL failed too often to be asked again."""
+        with self._changed:
+            return self._is_dead(self._host(index))
 
     def stop(self) -> None:
         """Hands out nothing more."""
         with self._changed:
-            self._waiting.clear()
-            self._ready.clear()
+            self._open = 0
+            self._queue.clear()
             self._changed.notify_all()
+
+    def _host(self, index: int) -> _Host:
+        return self._hosts[self._names[index]]
+
+    def _is_dead(self, host: _Host) -> bool:
+        return host.failures >= self._dead_after
+
+    def _enqueue(self, name: str) -> None:
+        """Puts a host into the queue, at the time it may be asked, unless it is full or has nothing."""
+        host = self._hosts[name]
+        if host.queued or not host.waiting or host.running >= host.width:
+            return
+        dead = self._is_dead(host)
+        when = 0.0 if dead else max(host.ready, host.waiting[0][0])
+        self._order += 1
+        heapq.heappush(self._queue, (max(when, self._clock()), self._order, name))
+        host.queued = True
+
+    def _take(self) -> int | None:
+        with self._changed:
+            while self._open > 0:
+                name, wait = self._next()
+                if name is None:
+                    self._changed.wait(wait)
+                    continue
+                host = self._hosts[name]
+                _, index = heapq.heappop(host.waiting)
+                host.running += 1
+                host.ready = max(host.ready, self._clock() + host.interval)
+                self._enqueue(name)
+                return index
+            return None
+
+    def _next(self) -> tuple[str | None, float | None]:
+        """Returns a host that may be asked now, or None and the seconds until one may, None if unknown."""
+        while self._queue:
+            when, _, name = self._queue[0]
+            wait = when - self._clock()
+            if wait > 0:
+                return None, wait
+            heapq.heappop(self._queue)
+            host = self._hosts[name]
+            host.queued = False
+            later = max(host.ready, host.waiting[0][0]) > self._clock()
+            if not later or self._is_dead(host):
+                return name, None
+            self._enqueue(name)  # it asked for a pause meanwhile
+        return None, None
+
+    def _give_back(self, index: int) -> None:
+        with self._changed:
+            self._host(index).running -= 1
+            self._open -= 1
+            self._enqueue(self._names[index])
+            if self._open <= 0:
+                self._changed.notify_all()  # nothing will come: all may go home
+            else:
+                self._changed.notify()

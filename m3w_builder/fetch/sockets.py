@@ -28,7 +28,7 @@ HOSTS_KEPT = 64  # connection pools that stay open
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Terms:
     """What the download that runs in this thread may do; `deadline` is of the monotonic clock."""
 
@@ -54,6 +54,16 @@ def terms(config: FetchConfig) -> Iterator[None]:
         yield
     finally:
         _TERMS.reset(token)
+
+
+@contextmanager
+def off_the_clock() -> Iterator[None]:
+    """Does not count the time of the block against the download: it waits for us, not for its server."""
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        _TERMS.get().deadline += time.monotonic() - start
 
 
 def _wait_for_read(sock: socket.socket) -> None:
@@ -88,6 +98,8 @@ def connect(host: str, port: int) -> socket.socket:
         for *_, address in found:
             if not is_public(str(address[0])):
                 raise MediaError("private_address", f"{host} is {address[0]}")
+        if port not in now.config.ports:
+            raise MediaError("port_refused", f"port {port} is not one of {now.config.ports}")
     error: OSError | None = None
     for family, kind, protocol, _, address in found:
         sock = _Socket(family, kind, protocol)

@@ -7,6 +7,7 @@ over segments or only referred to is not found.
 
 import re
 from collections.abc import Iterator
+from mmap import mmap
 
 from m3w_builder.types import OptOut
 
@@ -28,25 +29,25 @@ MAX_FOUND = 200
 MAX_PLACES = 16  # of one name in one file
 
 
-def embedded_optouts(body: bytes, *, where: str, when: str) -> tuple[OptOut, ...]:
+def embedded_optouts(body: bytes | mmap, *, where: str, when: str) -> tuple[OptOut, ...]:
     """Returns what the metadata inside an image or video file reserves; `where` is its URL."""
     found = [*_data_mining(body), *_training(body)]
     return tuple(OptOut("embedded", where, text[:MAX_FOUND], when) for text in dict.fromkeys(found))
 
 
-def _data_mining(body: bytes) -> Iterator[str]:
+def _data_mining(body: bytes | mmap) -> Iterator[str]:
     for at in _places(body, _PROPERTY):
         if value := _VALUE.search(body, at, at + _REACH):
             yield f"plus:DataMining {value[0].decode('ascii')}"
 
 
-def _training(body: bytes) -> Iterator[str]:
+def _training(body: bytes | mmap) -> Iterator[str]:
     for at in _places(body, _ASSERTION):
         for entry in _ENTRY.finditer(body, at, at + _BOX):
             yield f"{entry[1].decode('ascii')} {entry[2].decode('ascii')}"
 
 
-def _places(body: bytes, name: bytes) -> Iterator[int]:
+def _places(body: bytes | mmap, name: bytes) -> Iterator[int]:
     """Yields where a name stands in the body."""
     at = body.find(name)
     for _ in range(MAX_PLACES):

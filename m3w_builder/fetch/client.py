@@ -1,0 +1,115 @@
+"""One worker's way to the network: what it may ask, what it asked already, and how much it may hold."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from m3w_builder.config import FetchConfig, RightsConfig
+from m3w_builder.errors import MediaError
+from m3w_builder.fetch.budget import Budget, Room
+from m3w_builder.fetch.consent import Consent, formats
+from m3w_builder.fetch.download import Headers, Response, StatusError, download
+from m3w_builder.fetch.records import MAX_BYTES, Records, now
+from m3w_builder.fetch.sockets import Session
+from m3w_builder.types import MediaKind, OptOut
+
+
+class Client:
+    """Connections, consent and memory, shared by the threads of a worker.
+
+    `records` is the folder where what the hosts say is kept.
+    """
+
+    def __init__(
+        self,
+        config: FetchConfig,
+        rights: RightsConfig,
+        records: Path | None = None,
+        session: Session | None = None,
+    ) -> None:
+        self.config = config
+        self.consent = Consent(rights, config.user_agent)
+        self.budget = Budget(config.bytes_in_flight)
+        self._session = session or Session(config)
+        self._records = Records(self._file, self.consent.agent, records, config.attempts)
+
+    def get(
+        self,
+        url: str,
+        kind: MediaKind,
+        *,
+        max_bytes: int,
+        room: Room | None = None,
+        into: BinaryIO | None = None,
+        conditions: Headers = (),
+    ) -> tuple[Response, tuple[OptOut, ...]]:
+        """Returns the answer and the opt-outs found on the way that are not respected; raises MediaError.
+
+        The bytes of a body in memory are taken from `room`; one that goes `into` a file needs none.
+        """
+        way = _Way(self, kind, room if into is None else None)
+        answer = download(
+            url,
+            config=self.config,
+            session=self._session,
+            max_bytes=max_bytes,
+            into=into,
+            checks=way,
+            conditions=conditions,
+        )
+        return answer, tuple(dict.fromkeys(way.found))
+
+    def delay(self, url: str) -> float:
+        """Returns the seconds between two requests that a robots.txt asks for, at most the longest pause.
+
+        0 when it asks for none, or is not known.
+        """
+        site = self._records.known(url)
+        asked = site.robots.delay if site else None
+        return min(asked or 0.0, self.config.max_pause_seconds)
+
+    def url_optouts(self, url: str, types: tuple[str, ...] = ()) -> list[OptOut]:
+        """Returns what the user's lists and the site itself say of a URL."""
+        return [*self.consent.of_url(url), *self._records.site(url).optouts(url, types)]
+
+    def _file(self, url: str) -> tuple[int, bytes]:
+        """Returns status and body of a small file of a site; an answer without a body has b""."""
+        try:
+            answer = download(url, config=self.config, session=self._session, max_bytes=MAX_BYTES)
+        except StatusError as error:
+            return error.status, b""
+        except MediaError as error:
+            if error.reason == "empty_body":
+                return 200, b""
+            raise
+        return answer.status, answer.body
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        self._session.close()
+
+
+class _Way:
+    """The checks of one download, and what they found."""
+
+    def __init__(self, client: Client, kind: MediaKind, room: Room | None) -> None:
+        self._client = client
+        self._kind: MediaKind = kind
+        self._room = room
+        self.found: list[OptOut] = []
+
+    def url(self, url: str) -> None:
+        self._note(self._client.url_optouts(url))
+
+    def answer(self, url: str, headers: Headers) -> None:
+        self._note(self._client.consent.of_answer(headers, url, now()))
+        content_type = next((v for name, v in headers if name.lower() == "content-type"), "")
+        self._note(self._client.url_optouts(url, formats(content_type)))
+
+    def size(self, size: int) -> None:
+        if self._room is not None:
+            self._room.take(size)
+
+    def _note(self, found: list[OptOut]) -> None:
+        if found:
+            self.found += found
+            self._client.consent.require(self.found, self._kind)
