@@ -112,6 +112,10 @@ class FetchConfig(Section):
     """Media URLs to stored bytes and measurements."""
 
     network: bool = Field(True, description="false: only media that the crawl itself archived")
+    archives: tuple[str, ...] = Field(
+        (),
+        description="WARC files, or CDX or CDXJ indexes, that serve a URL which is gone; globs",
+    )
     allow_private: bool = Field(
         False, description="true: fetch from private and loopback addresses too"
     )

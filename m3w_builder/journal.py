@@ -106,10 +106,11 @@ class Journal:
         """Returns the bytes at a place, fewer where the file ends."""
         return os.pread(self._bytes.fileno(), length, offset)
 
-    def remove(self) -> None:
-        """Removes the files, when all that they hold is in its place."""
-        for suffix in (".rows", ".bytes"):
-            self._file(suffix).unlink(missing_ok=True)
+
+def remove(path: Path) -> None:
+    """Removes a journal, when all that it holds is in its place."""
+    for suffix in (".rows", ".bytes"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _is_ours(file: BinaryIO) -> bool:

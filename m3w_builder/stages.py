@@ -40,8 +40,15 @@ class Stage:
         return (self.folder / "stage.json").stat().st_mtime
 
     @property
+    def retries(self) -> int:
+        """Returns how often what failed was tried again after the stage was finished."""
+        return int(_read(self.folder).get("retries", 0)) if self.finished else 0
+
+    @property
     def digest(self) -> str:
-        return self.folder.name.removeprefix(f"{self.name}-")
+        """Returns what the stages behind this one depend on: what was asked, and how often."""
+        asked, retries = self.folder.name.removeprefix(f"{self.name}-"), self.retries
+        return f"{asked}.{retries}" if retries else asked
 
     def parent(self, name: str) -> "Stage":
         """Returns an earlier stage that this one was made from, however far back."""
@@ -63,7 +70,7 @@ class Stage:
         """Returns the summed counts of a finished stage."""
         return Counter(_read(self.folder)["counts"])
 
-    def finish(self) -> None:
+    def finish(self, *, retries: int = 0) -> None:
         """Declares the stage finished; removes what killed attempts left."""
         sweep(self.folder)
         total: Counter[str] = sum(self.commits().values(), Counter())
@@ -72,6 +79,7 @@ class Stage:
             "parents": self.parents,
             "counts": dict(sorted(total.items())),
             "version": __version__,
+            **({"retries": retries} if retries else {}),
         }
         write_text(self.folder / "stage.json", json.dumps(record, indent=1))
 
@@ -100,13 +108,19 @@ def _read(folder: Path) -> dict[str, Any]:
     return record
 
 
-def run_unit(folder: Path, unit: str, work: Callable[[], Counts]) -> str:
-    """Does a unit's work unless it is committed; returns the unit. `work` writes its files atomically."""
+def run_unit(folder: Path, unit: str, work: Callable[[], Counts], *, retry: int = 0) -> str:
+    """Does a unit's work unless it is committed; returns the unit. `work` writes its files atomically.
+
+    The n-th retry of a committed unit replaces its commit, once.
+    """
     commit = folder / "commits" / f"{unit}.json"
-    if not commit.exists():
+    done = folder / "retries" / f"{unit}-{retry}"
+    if not (done if retry else commit).exists():
         with writable(folder):
             counts = work()
         write_text(commit, json.dumps(dict(sorted(counts.items()))))
+        if retry:
+            write_text(done, "")
     return unit
 
 

@@ -5,17 +5,26 @@ Everything here is a reference of a few hundred bytes: these rows are what the f
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from m3w_builder.collect import Request, collect
+from m3w_builder.collect.reasons import RETRIED
 from m3w_builder.config import Config
 from m3w_builder.dedup import moment
+from m3w_builder.journal import remove
 from m3w_builder.stages import Counts, unit_name
-from m3w_builder.tables import MEDIA_COLUMNS, Row, flat_row, media_row, read_table, write_table
-from m3w_builder.types import WHOLE_FILE, Media, Reject, item_id
+from m3w_builder.tables import (
+    MEDIA_COLUMNS,
+    Row,
+    flat_row,
+    media,
+    media_row,
+    read_table,
+    write_table,
+)
+from m3w_builder.types import WHOLE_FILE, Media, MediaKind, Reject, item_id
 from m3w_builder.warc.reader import OFFSET_BITS
 
 RANGE_BYTES = 16 * 2**20  # of one input file: archived media of a range are one unit of work
@@ -27,8 +36,9 @@ class Want:
     """A media URL that some document names; `at` is where a redirect of the archive led."""
 
     url: str
-    kind: Literal["image", "video"]
+    kind: MediaKind
     at: str
+    fallback: tuple[tuple[str, int], ...] = ()
 
 
 def wants(path: Path) -> Iterator[tuple[str, Want]]:
@@ -48,23 +58,29 @@ def archived(path: Path) -> Iterator[tuple[str, Row]]:
         yield row["url"], row
 
 
-def locate(wanted: Iterable[Want], captures: Iterable[Row]) -> Iterator[tuple[str, Want | Request]]:
+def locate(
+    wanted: Iterable[Want], captures: Iterable[Row], fallbacks: Iterable[Row] = ()
+) -> Iterator[tuple[str, Want | Request]]:
     """Yields what to do about the wants of one URL: a Request, or a Want at a redirect's target.
 
-    The newest good capture wins, then the newest redirect; ties are broken by the record id, those of
-    one record that lies in two files by the place: a resumed run must ask the same unit for it.
+    `captures` are the crawl's, `fallbacks` those of the archives that the user names. The newest good
+    capture wins, then the newest redirect; ties are broken by the record id, those of one record that
+    lies in two files by the place: a resumed run must ask the same unit for it.
     """
     newest = sorted(captures, key=_recency, reverse=True)
     good = [row for row in newest if row["status"] == 200]
     moved = [row for row in newest if row["location"]]
+    fallback = _places(sorted(fallbacks, key=_recency, reverse=True))
     distinct = {(want.url, want.kind): want for want in wanted}
     for want in distinct.values():
+        fallback = fallback if want.at == want.url else want.fallback
         if good:
-            yield want.url, Request(want.url, want.kind, _places(good))
+            yield want.url, Request(want.url, want.kind, _places(good), fallback)
         elif moved:
-            yield moved[0]["location"], Want(want.url, want.kind, at=moved[0]["location"])
+            there = moved[0]["location"]
+            yield there, Want(want.url, want.kind, at=there, fallback=fallback)
         else:
-            yield want.url, Request(want.url, want.kind, ())
+            yield want.url, Request(want.url, want.kind, (), fallback)
 
 
 def _recency(row: Row) -> tuple[int, str, str, int]:
@@ -77,7 +93,7 @@ def _places(captures: Sequence[Row]) -> tuple[tuple[str, int], ...]:
 
 def give_up(item: Want | Request) -> Request:
     """Returns the request of a want whose redirects leave the archive."""
-    return item if isinstance(item, Request) else Request(item.url, item.kind, ())
+    return item if isinstance(item, Request) else Request(item.url, item.kind, (), item.fallback)
 
 
 def unit_of(request: Request, buckets: int) -> str:
@@ -94,15 +110,90 @@ def _bucket(key: str, buckets: int) -> int:
     return int(unit_name(key), 16) % buckets
 
 
+def is_live(unit: str) -> bool:
+    """Returns whether a unit asks the network; one host is always in one unit, so its limits hold."""
+    return unit.startswith("http ")
+
+
 def fetch_unit(unit: str, requests: Iterable[Request], folder: Path, config: Config) -> Counts:
-    """Collects a unit's media into its pack and its media table; returns its counts."""
+    """Collects a unit's media into its pack and its media table; returns its counts.
+
+    What an archive cannot serve is left to the unit of its host: `passed_on` tells.
+    """
     name = unit_name(unit)
-    pack = folder / "packs" / f"{name}.tar"
+    offline = config.fetch.model_copy(update={"network": False})
     rows = collect(
-        sorted(set(requests), key=lambda r: (r.url, r.kind)), pack=pack, config=config.fetch
+        sorted(set(requests), key=lambda r: (r.url, r.kind)),
+        pack=folder / "packs" / f"{name}.tar",
+        config=config.fetch if is_live(unit) else offline,
+        rights=config.rights,
+        journal=_journal(folder, name),
+        records=folder / "records",
     )
+    later: list[Media] = []
+    if config.fetch.network and not is_live(unit):
+        later = [row for row in rows if row.status not in ("ok", "opted_out")]
+        rows = [row for row in rows if row.status in ("ok", "opted_out")]
+        write_table(folder / "passed_on" / f"{name}.parquet", "media", map(media_row, later))
+    _write_rows(folder, name, rows)
+    return _counts(rows)
+
+
+def _write_rows(folder: Path, name: str, rows: Sequence[Media]) -> None:
     write_table(folder / "media" / f"{name}.parquet", "media", map(media_row, rows))
     write_table(folder / "rejects" / f"{name}.parquet", "rejects", map(flat_row, _rejects(rows)))
+
+
+def passed_on(unit: str, requests: Iterable[Request], folder: Path) -> Iterator[Request]:
+    """Yields the requests of a finished archive unit that its archive could not serve."""
+    path = folder / "passed_on" / f"{unit_name(unit)}.parquet"
+    if not path.exists():
+        return
+    found = {(row["url"], row["kind"]): row for row in read_table(path, "media")}
+    for request in sorted(set(requests), key=lambda r: (r.url, r.kind)):
+        if row := found.get((request.url, request.kind)):
+            yield replace(request, candidates=(), archived=(row["status"], row["detail"]))
+
+
+def forget(folder: Path, name: str, retry: int = 0) -> None:
+    """Removes the journal of a unit, or of its n-th retry, that is committed."""
+    remove(_journal(folder, f"{name}-{retry}" if retry else name))
+
+
+def _journal(folder: Path, name: str) -> Path:
+    return folder / "journal" / name
+
+
+def failed_units(folder: Path) -> list[str]:
+    """Returns the names of the units that have rows which --retry-failed asks for once more."""
+    return [
+        path.stem
+        for path in sorted((folder / "media").glob("[!.]*.parquet"))
+        if any(row["status"] in RETRIED for row in read_table(path, "media", ("status",)))
+    ]
+
+
+def retry_unit(name: str, folder: Path, config: Config, retry: int) -> Counts:
+    """Asks once more for what failed in a finished unit; returns the unit's new counts.
+
+    What is new lies in a pack of its own: packs do not change once they are written.
+    """
+    old = [media(row) for row in read_table(folder / "media" / f"{name}.parquet", "media")]
+    pack = folder / "packs" / f"{name}-{retry}.tar"
+    again = [
+        row for row in old if row.status in RETRIED or row.pack == pack.name
+    ]  # of a killed retry
+    new = collect(
+        [Request(row.url, row.kind) for row in again],
+        pack=pack,
+        config=config.fetch,
+        rights=config.rights,
+        journal=_journal(folder, f"{name}-{retry}"),
+        records=folder / "records",
+    )
+    better = {(row.url, row.kind): row for row in new}
+    rows = [better.get((row.url, row.kind), row) for row in old]
+    _write_rows(folder, name, rows)
     return _counts(rows)
 
 

@@ -2,26 +2,36 @@
 
     python -m pipelines.fetch --extract work/extract-0123456789abcdef --work work/
 
-Only references are shuffled: by URL to find the archived copy, then by archive range or host to the unit that fetches.
+Only references are shuffled: by URL to find the archived copy, then by archive range to the unit that reads it, and
+what no archive has by host, so that one process at a time asks a host.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
 
+from m3w_builder import archives
+from m3w_builder.archives import captures
 from m3w_builder.collect import Request
 from m3w_builder.config import Config, digest, load
+from m3w_builder.optouts import OptOutLists
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from m3w_builder.stages import load as load_stage
+from m3w_builder.tables import Row
 from m3w_builder.wanted import (
     REDIRECT_HOPS,
     Want,
     archived,
+    failed_units,
     fetch_unit,
+    forget,
     give_up,
+    is_live,
     locate,
+    passed_on,
+    retry_unit,
     unit_of,
     wants,
 )
@@ -35,28 +45,41 @@ def build(
 ) -> beam.PCollection:
     """Returns the names of the committed units."""
     wanted = read_files(pipeline, "Wants", extract.files("documents"), wants)
-    captures = read_files(pipeline, "Archived", extract.files("resources"), archived)
+    archived_there = read_files(pipeline, "Archived", extract.files("resources"), archived)
+    fallback = read_files(pipeline, "Fallback", archives.plan(config.fetch.archives), captures)
     found = []
     for hop in range(REDIRECT_HOPS + 1):
         # PCollection[(url, Want | Request)]
         located = (
-            (wanted, captures)
+            (wanted, archived_there, fallback)
             | f"Meet{hop}" >> beam.CoGroupByKey()
             | f"Locate{hop}" >> beam.FlatMapTuple(_locate)
         )
         wanted, requests = located | f"Moved{hop}" >> beam.Partition(_is_request, 2)
         found.append(requests)
-    return (
+    live, kept = (
         (*found, wanted)
         | "All" >> beam.Flatten()
         | "ToUnit" >> beam.MapTuple(partial(_to_unit, buckets=config.fetch.buckets))
-        | "ByUnit" >> beam.GroupByKey()
-        | "Fetch" >> beam.MapTuple(partial(do_unit, folder=stage.folder, config=config))
+        | "Where" >> beam.Partition(_is_kept, 2)
+    )
+    do = partial(do_unit, folder=stage.folder, config=config)
+    missing = (
+        kept
+        | "ByArchive" >> beam.GroupByKey()
+        | "Read" >> beam.FlatMapTuple(do)
+        | "ToHost" >> beam.Map(partial(_to_host, buckets=config.fetch.buckets))
+    )
+    return (
+        (live, missing)
+        | "Live" >> beam.Flatten()
+        | "ByHost" >> beam.GroupByKey()
+        | "Fetch" >> beam.FlatMapTuple(do)
     )
 
 
 def _locate(
-    _url: str, groups: tuple[Iterable[Want], Iterable[dict[str, object]]]
+    _url: str, groups: tuple[Iterable[Want], Iterable[Row], Iterable[Row]]
 ) -> Iterable[tuple[str, Want | Request]]:
     return locate(*groups)
 
@@ -65,19 +88,34 @@ def _is_request(pair: tuple[str, Want | Request], _sides: int) -> int:
     return int(isinstance(pair[1], Request))
 
 
+def _is_kept(pair: tuple[str, Request], _sides: int) -> int:
+    return int(not is_live(pair[0]))
+
+
 def _to_unit(_url: str, item: Want | Request, buckets: int) -> tuple[str, Request]:
-    request = give_up(item)
+    return _to_host(give_up(item), buckets)
+
+
+def _to_host(request: Request, buckets: int) -> tuple[str, Request]:
     return unit_of(request, buckets), request
 
 
-def do_unit(unit: str, requests: Iterable[Request], folder: Path, config: Config) -> str:
-    """Fetches one unit unless an earlier run did."""
-    return run_unit(folder, unit_name(unit), partial(fetch_unit, unit, requests, folder, config))
+def do_unit(
+    unit: str, requests: Iterable[Request], folder: Path, config: Config
+) -> Iterator[Request]:
+    """Fetches one unit unless an earlier run did; yields what its archive could not serve."""
+    requests = list(requests)
+    name = run_unit(folder, unit_name(unit), partial(fetch_unit, unit, requests, folder, config))
+    forget(folder, name)
+    yield from passed_on(unit, requests, folder)
 
 
 def open_fetch(extract: Stage, work: Path, config: Config) -> Stage:
     """Returns the stage that fetches what `extract` found."""
-    return open_stage(work, "fetch", [digest(config.fetch)], [extract])
+    lists = OptOutLists.load(config.rights.optout_lists)
+    asked = [digest(config.fetch, config.rights), lists.digest]
+    asked += [f"{path} {path.stat().st_size}" for path in archives.plan(config.fetch.archives)]
+    return open_stage(work, "fetch", asked, [extract])
 
 
 def run(extract: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
@@ -91,15 +129,49 @@ def run(extract: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) 
     return stage
 
 
+def retry(stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
+    """Asks once more for what failed in a finished stage; the stages behind it are then others."""
+    units = failed_units(stage.folder)
+    if units:
+        number = stage.retries + 1
+        do = partial(_retry, folder=stage.folder, config=config, number=number)
+
+        def again(pipeline: beam.Pipeline) -> beam.PCollection:
+            spread = pipeline | "Failed" >> beam.Create(units) | "Spread" >> beam.Reshuffle()
+            return spread | "Retry" >> beam.Map(do)
+
+        run_pipeline(again, beam_args, useful=len(units))
+        stage.finish(retries=number)
+    return stage
+
+
+def _retry(name: str, folder: Path, config: Config, number: int) -> str:
+    work = partial(retry_unit, name, folder, config, number)
+    run_unit(folder, name, work, retry=number)
+    forget(folder, name, number)
+    return name
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
         "--extract", type=Path, required=True, help="folder of a finished extract stage"
     )
     arguments.add_argument("--work", type=Path, required=True, help="folder of the stages")
+    arguments.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="ask once more for what an earlier run did not get",
+    )
     args, beam_args = arguments.parse_known_args(argv)
     config, extract = load(args.config), load_stage(args.extract)
-    print(run(extract, open_fetch(extract, args.work, config), config, beam_args).folder)
+    stage = open_fetch(extract, args.work, config)
+    again = args.retry_failed and stage.finished
+    print(
+        (
+            retry(stage, config, beam_args) if again else run(extract, stage, config, beam_args)
+        ).folder
+    )
 
 
 if __name__ == "__main__":

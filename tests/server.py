@@ -38,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     """Looks the path up in PATHS; `hits` counts the requests of this server per path."""
 
     protocol_version = "HTTP/1.1"
+    own: dict[str, Callable[["Handler"], None]]  # paths of this server alone
     hits: dict[str, int]
     seen: dict[str, dict[str, str]]  # headers of the last request per path
     busy: dict[str, int]  # requests being answered now, and at most
@@ -53,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
             self.busy["now"] += 1
             self.busy["most"] = max(self.busy["most"], self.busy["now"])
         try:
-            PATHS.get(path, _missing)(self)
+            (self.own.get(path) or PATHS.get(path, _missing))(self)
         except (ConnectionError, ssl.SSLError):
             self.close_connection = True
         finally:
@@ -196,19 +197,19 @@ def _drop_once(request: Handler) -> None:
     request.send(BODY)
 
 
-def _fixed(body: bytes, status: int = 200, **headers: str) -> Callable[[Handler], None]:
+def fixed(body: bytes, status: int = 200, **headers: str) -> Callable[[Handler], None]:
     return lambda request: request.send(body, status, **headers)
 
 
 PATHS: dict[str, Callable[[Handler], None]] = {
-    "/ok.jpg": _fixed(BODY, Content_Type="image/jpeg"),
-    "/lying_type": _fixed(BODY, Content_Type="text/html"),
+    "/ok.jpg": fixed(BODY, Content_Type="image/jpeg"),
+    "/lying_type": fixed(BODY, Content_Type="text/html"),
     "/picture": _picture,
     "/file": _file,
-    "/html.jpg": _fixed(b"<!doctype html><p>Sorry", Content_Type="image/jpeg"),
-    "/empty": _fixed(b""),
-    "/gone": _fixed(b"gone", 410),
-    "/error": _fixed(b"oops", 503),
+    "/html.jpg": fixed(b"<!doctype html><p>Sorry", Content_Type="image/jpeg"),
+    "/empty": fixed(b""),
+    "/gone": fixed(b"gone", 410),
+    "/error": fixed(b"oops", 503),
     "/drip": _drip,
     "/drip_headers": _drip_headers,
     "/silent": _silent,
@@ -216,28 +217,28 @@ PATHS: dict[str, Callable[[Handler], None]] = {
     "/announces_a_terabyte": lambda request: request.head(Content_Length=str(2**40)),
     "/announces_5000_digits": lambda request: request.head(Content_Length="9" * 5000),
     "/many_headers": _many_headers,
-    "/long_header": _fixed(b"x", X_Long="x" * 200_000),
+    "/long_header": fixed(b"x", X_Long="x" * 200_000),
     "/not_http": _not_http,
     "/chunked": _chunked,
     "/cut_chunked": _cut_chunked,
     "/cut": _cut,
     "/no_length": _no_length,
     "/redirect": _redirect,
-    "/redirect_nowhere": _fixed(b"moved", 302),
-    "/gzip": _fixed(gzip.compress(BODY), Content_Encoding="gzip"),
-    "/gzip_twice": _fixed(gzip.compress(gzip.compress(BODY)), Content_Encoding="gzip, gzip"),
-    "/gzip_cut": _fixed(gzip.compress(BODY)[:-500], Content_Encoding="gzip"),
-    "/gzip_lie": _fixed(BODY, Content_Encoding="gzip"),
-    "/gzip_members": _fixed(
+    "/redirect_nowhere": fixed(b"moved", 302),
+    "/gzip": fixed(gzip.compress(BODY), Content_Encoding="gzip"),
+    "/gzip_twice": fixed(gzip.compress(gzip.compress(BODY)), Content_Encoding="gzip, gzip"),
+    "/gzip_cut": fixed(gzip.compress(BODY)[:-500], Content_Encoding="gzip"),
+    "/gzip_lie": fixed(BODY, Content_Encoding="gzip"),
+    "/gzip_members": fixed(
         gzip.compress(BODY[:99]) + gzip.compress(BODY[99:]), Content_Encoding="gzip"
     ),
-    "/zip_bomb": _fixed(gzip.compress(bytes(2**24), 1), Content_Encoding="gzip"),
-    "/deflate": _fixed(zlib.compress(BODY), Content_Encoding="deflate"),
+    "/zip_bomb": fixed(gzip.compress(bytes(2**24), 1), Content_Encoding="gzip"),
+    "/deflate": fixed(zlib.compress(BODY), Content_Encoding="deflate"),
     "/bare_deflate": _bare_deflate,
-    "/brotli": _fixed(brotli.compress(BODY), Content_Encoding="br"),
-    "/brotli_bomb": _fixed(brotli.compress(bytes(2**24), quality=1), Content_Encoding="br"),
-    "/brotli_cut": _fixed(brotli.compress(BODY)[:-500], Content_Encoding="br"),
-    "/unknown_coding": _fixed(BODY, Content_Encoding="zstd"),
+    "/brotli": fixed(brotli.compress(BODY), Content_Encoding="br"),
+    "/brotli_bomb": fixed(brotli.compress(bytes(2**24), quality=1), Content_Encoding="br"),
+    "/brotli_cut": fixed(brotli.compress(BODY)[:-500], Content_Encoding="br"),
+    "/unknown_coding": fixed(BODY, Content_Encoding="zstd"),
     "/drop_once": _drop_once,
 }
 
@@ -250,9 +251,12 @@ def serve(*, tls: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def server(*, tls: bool = False) -> Iterator[tuple[str, type[Handler]]]:
+def server(
+    *, tls: bool = False, paths: dict[str, Callable[[Handler], None]] | None = None
+) -> Iterator[tuple[str, type[Handler]]]:
     """Yields the base URL and the handler class, whose `hits`, `seen` and `busy` tell what came."""
     fields = {
+        "own": paths or {},
         "hits": {},
         "seen": {},
         "busy": {"now": 0, "most": 0},

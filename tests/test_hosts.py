@@ -33,6 +33,7 @@ def test_every_url_has_a_turn_and_no_host_more_threads_than_allowed() -> None:
 
     def work() -> None:
         for index in turns:
+            turns.answered(index)
             with lock:
                 running[names[index]] += 1
                 most.add(running[names[index]])
@@ -108,13 +109,24 @@ def test_host_is_dead_after_failures_in_a_row_and_does_not_wait_then() -> None:
     assert fates == [False] * 5 + [True]
 
 
-def test_host_that_fails_is_asked_by_fewer_threads() -> None:
-    turns = Turns(urls(a=8), 4)
-    first = iter(turns)
-    turns.failed(next(first))
-    others = [iter(turns) for _ in range(1)]
-    assert [next(one) for one in others] == [1]
-    assert turns._next() == (None, None)  # two of two are running
+def test_first_request_goes_alone_and_answers_widen_the_way() -> None:
+    turns = Turns(urls(a=20), 4)
+
+    def free() -> int:
+        """Returns how many threads may ask the host now."""
+        return turns._host(0).width - turns._host(0).running
+
+    threads = [iter(turns) for _ in range(4)]
+    index = next(threads[0])
+    assert free() == 0
+    for width in (2, 4, 4):
+        turns.answered(index)
+        assert turns._host(0).width == width
+    indexes = [index, *(next(thread) for thread in threads[1:])]
+    assert (indexes, free()) == ([0, 1, 2, 3], 0)
+    for width in (2, 1, 1):
+        turns.failed(index)
+        assert turns._host(0).width == width
 
 
 def test_slowed_host_is_asked_by_one_at_a_time() -> None:

@@ -14,7 +14,7 @@ LAYERS = (
     "schemas types errors config urls files sandbox",
     "dom text images metadata video language tables optouts",
     "interleave pairs rules dedup samples stages",
-    "warc fetch media frames journal packs shards render report inputs collect wanted extract select write "
+    "warc fetch media frames journal packs shards render report inputs archives collect wanted extract select write "
     "check pages waterfall",
     "flamingo transforms",
     "pipelines",

@@ -37,7 +37,9 @@ def collect(
     """
     ordered = sorted(requests, key=lambda request: (request.url, request.kind))
     pack.parent.mkdir(parents=True, exist_ok=True)
-    with Unit(pack.parent, journal, _client(config, rights or RightsConfig(), records)) as unit:
+    client = _client(config, rights or RightsConfig(), records)
+    client.forgive()
+    with Unit(pack.parent, journal, client) as unit:
         missing = []
         for request in ordered:
             if (request.url, request.kind) in unit.journal.rows:

@@ -51,8 +51,8 @@ def _attempt(request: Request, unit: Unit, n: int, number: int, turns: Turns) ->
     """Returns the row of what is at the URL now, or None when it will have another turn."""
     row, error = unit.from_network(request)
     if error is None or error.reason not in NO_ANSWER:
-        turns.answered(n)
         turns.slow_down(n, unit.client.delay(request.url))
+        turns.answered(n)
     else:
         turns.failed(n)
     wait = _wait(request, number, error, unit.client.config)

@@ -51,7 +51,7 @@ TRANSIENT = frozenset(
 )
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 BUSY_STATUS = frozenset({429, 503})  # the whole host asks for a pause
-NO_ANSWER = frozenset({"unreachable", "timeout", "tls_error", "robots_unreachable"})
+NO_ANSWER = frozenset({"unreachable", "timeout", "tls_error"})
 # What an archive may stand in for: the live URL is gone, or no longer what it was.
 GONE = frozenset(
     {"unreachable", "timeout", "tls_error", "bad_response", "http_status", "host_dead"}

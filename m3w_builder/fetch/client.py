@@ -83,6 +83,10 @@ class Client:
             raise
         return answer.status, answer.body
 
+    def forgive(self) -> None:
+        """Forgets which hosts could not be reached: a new unit of work asks them anew."""
+        self._records.forgive()
+
     def close(self) -> None:
         """Closes the idle connections."""
         self._session.close()

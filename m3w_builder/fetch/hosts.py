@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 class _Host:
     """The state of one host; times are of the clock that `Turns` was given."""
 
-    width: int  # how many threads may ask it at once
+    full: int  # how many threads may ask it at once
     interval: float  # seconds between the starts of two requests
     waiting: list[tuple[float, int]] = field(default_factory=list)  # heap of (not before, index)
+    width: int = 1  # how many may now: doubled by an answer, halved by a failure
     running: int = 0
     ready: float = 0.0  # no request before
     failures: int = 0  # in a row
@@ -30,6 +31,7 @@ class _Host:
 class Turns:
     """Hands out the indexes of `urls` to threads, at most `per_host` at once of each host.
 
+    The first request to a host goes alone: until it `answered`, nobody knows what it asks of us.
     `interval` is the least time between two starts at one host (seconds). A host that `failed` `dead_after`
     times in a row, without an answer between, is dead: its URLs are still handed out, for the caller
     to give up at once.
@@ -44,7 +46,6 @@ class Turns:
         dead_after: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._per_host = per_host
         self._dead_after = math.inf if dead_after is None else dead_after
         self._clock = clock
         self._names = [urlsplit(url).netloc for url in urls]
@@ -56,8 +57,9 @@ class Turns:
         self._order = 0
         self._open = len(self._names)  # handed out or waiting
         self._changed = Condition()
-        for name in self._hosts:
-            self._enqueue(name)
+        with self._changed:
+            for name in self._hosts:
+                self._enqueue(name)
 
     def __iter__(self) -> Iterator[int]:
         """Yields indexes for one thread; a turn is over when the next is asked for."""
@@ -84,20 +86,23 @@ class Turns:
         with self._changed:
             host = self._host(index)
             if interval > host.interval:
-                host.interval, host.width = interval, 1
+                host.interval, host.full, host.width = interval, 1, 1
                 host.ready = max(host.ready, self._clock() + interval)
 
     def failed(self, index: int) -> None:
-        """Notes that the host did not answer: it is asked by half as many threads from now on."""
+        """Notes that the host did not answer: it may be asked by half as many threads."""
         with self._changed:
             host = self._host(index)
             host.failures += 1
             host.width = max(1, host.width // 2)
 
     def answered(self, index: int) -> None:
-        """Notes that the host answered."""
+        """Notes that the host answered: it may be asked by twice as many threads."""
         with self._changed:
-            self._host(index).failures = 0
+            host = self._host(index)
+            host.failures = 0
+            host.width = min(2 * host.width, host.full)
+            self._enqueue(self._names[index])
 
     def is_dead(self, index: int) -> bool:
         """Returns whether the host of a URL failed too often to be asked again."""
@@ -127,6 +132,7 @@ class Turns:
         self._order += 1
         heapq.heappush(self._queue, (max(when, self._clock()), self._order, name))
         host.queued = True
+        self._changed.notify()
 
     def _take(self) -> int | None:
         with self._changed:
@@ -166,5 +172,3 @@ class Turns:
             self._enqueue(self._names[index])
             if self._open <= 0:
                 self._changed.notify_all()  # nothing will come: all may go home
-            else:
-                self._changed.notify()

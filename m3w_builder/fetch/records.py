@@ -90,6 +90,11 @@ class Records:
         """Returns the site of a URL if it was asked for."""
         return self._entry(url)[1].site
 
+    def forgive(self) -> None:
+        """Forgets the origins that could not be known."""
+        with self._lock:
+            self._entries = {name: e for name, e in self._entries.items() if e.site is not None}
+
     def _entry(self, url: str) -> tuple[str, _Entry]:
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
