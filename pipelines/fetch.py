@@ -13,6 +13,7 @@ import apache_beam as beam
 
 from m3w_builder.collect import Request
 from m3w_builder.config import Config, digest, load
+from m3w_builder.optouts import rights_digest
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from m3w_builder.stages import load as load_stage
 from m3w_builder.wanted import (
@@ -34,7 +35,9 @@ def build(
     pipeline: beam.Pipeline, extract: Stage, stage: Stage, config: Config
 ) -> beam.PCollection:
     """Returns the names of the committed units."""
-    wanted = read_files(pipeline, "Wants", extract.files("documents"), wants)
+    wanted = read_files(
+        pipeline, "Wants", extract.files("documents"), partial(wants, rights=config.rights)
+    )
     captures = read_files(pipeline, "Archived", extract.files("resources"), archived)
     found = []
     for hop in range(REDIRECT_HOPS + 1):
@@ -77,7 +80,9 @@ def do_unit(unit: str, requests: Iterable[Request], folder: Path, config: Config
 
 def open_fetch(extract: Stage, work: Path, config: Config) -> Stage:
     """Returns the stage that fetches what `extract` found."""
-    return open_stage(work, "fetch", [digest(config.fetch)], [extract])
+    return open_stage(
+        work, "fetch", [digest(config.fetch), rights_digest(config.rights)], [extract]
+    )
 
 
 def run(extract: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from m3w_builder.config import FetchConfig, Signal
+from m3w_builder.config import FetchConfig, RightsConfig, Signal
 from m3w_builder.errors import ConfigError
 from m3w_builder.optouts import (
     SIGNALS,
@@ -21,8 +21,10 @@ from m3w_builder.optouts import (
     covers,
     embedded_optouts,
     page_optouts,
+    page_refusal,
     product_token,
     respected,
+    rights_digest,
 )
 from m3w_builder.types import OptOut
 
@@ -434,6 +436,18 @@ def test_lookup_is_what_a_search_of_every_line_finds(
     below = any(host == name or host.endswith(f".{name}") for name in domains)
     begins = any(f"{host}/{path}".startswith(start) for start in starts)
     assert (loaded.url(f"https://{host}/{path}") is not None) is (below or begins)
+
+
+def test_a_list_that_changes_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text("example.org\n")
+    rights = RightsConfig(optout_lists=(str(file),))
+    first = rights_digest(rights)
+    assert page_refusal("https://example.org/", (), rights)
+    file.write_text("example.com\nexample.net\n")
+    assert rights_digest(rights) != first
+    assert page_refusal("https://example.org/", (), rights) is None
+    assert rights_digest(RightsConfig()) != rights_digest(RightsConfig(ignore=("ai.txt",)))
 
 
 def test_a_line_costs_its_length_and_a_few_bytes(tmp_path: Path) -> None:
