@@ -20,7 +20,8 @@ _REACH = 400  # bytes from the property's name to its value: rdf:resource, rdf:B
 _ASSERTION = b".training-mining"
 _ENTRY = re.compile(
     rb"((?:c2pa|cawg)\.(?:ai_generative_training|ai_training|data_mining))"
-    rb".{1,12}?use.{1,6}?(notAllowed|constrained)",
+    # The keys of an entry are in any order: "constraint_info" with its words may come first.
+    rb".{1,400}?[c\"]use.{1,6}?(notAllowed|constrained|allowed)",
     re.S,
 )
 _BOX = 4096  # bytes from the assertion's label to the end of its map
@@ -43,7 +44,8 @@ def _data_mining(body: bytes) -> Iterator[str]:
 def _training(body: bytes) -> Iterator[str]:
     for at in _places(body, _ASSERTION):
         for entry in _ENTRY.finditer(body, at, at + _BOX):
-            yield f"{entry[1].decode('ascii')} {entry[2].decode('ascii')}"
+            if entry[2] != b"allowed":
+                yield f"{entry[1].decode('ascii')} {entry[2].decode('ascii')}"
 
 
 def _places(body: bytes, name: bytes) -> Iterator[int]:
