@@ -1,6 +1,7 @@
 """Reservations in headers, pages, files and lists: a table of what each sentence means for us."""
 
 import io
+import mmap
 import pickle
 import re
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_product_token(user_agent: str, token: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        # What img2dataset 1.47 knows (its default list), and what it misses.
+        # What img2dataset knows (its default list), and what it misses.
         ("noai", ["noai"]),
         ("noimageai", ["noimageai"]),
         ("noindex", ["noindex"]),
@@ -164,7 +165,7 @@ META_AND_HEADER_1 = [("tdm-reservation", "1")]
         ([("robots", "noai"), ("robots", "noai")], [], ["meta-robots noai"]),
         ([("tdm-reservation", "1")], [], ["tdm-meta tdm-reservation: 1"]),
         ([("tdm-reservation", "1"), ("tdm-policy", "https://ex.com/p")], [], ["tdm-meta tdm-reservation: 1"]),
-        # The page supersedes its headers (TDMRep, 4.4).
+        # The page supersedes its headers (TDMRep, "Processing priority").
         ([("tdm-reservation", "0")], META_AND_HEADER_1, []),
         ([("tdm-reservation", "1")], META_AND_HEADER_1, ["tdm-meta tdm-reservation: 1"]),
         ([("tdm-reservation", "yes")], META_AND_HEADER_1, ["tdm-header tdm-reservation: 1"]),
@@ -353,6 +354,27 @@ def test_content_credentials(label: bytes, content: bytes, words: list[str]) -> 
     box = b"jumb\0\0\0\x40jumdcbor\0\x11\0\x10" + label + b"\0\0\0\0\x60cbor" + content
     optouts = embedded_optouts(b"\xff\xd8\xff\xeb" + box + b"\xff\xd9", where=URL, when=NOW)
     assert [o.found for o in optouts] == words
+
+
+# As c2pa-python 0.38.1 wrote it into a JPEG, a PNG and a WebP: label, salt, CBOR.
+C2PA_BOX = (
+    b"cawg.training-mining\x00\x00\x00\x00\x18c2sh\xd4\x16\xb4\xbf\xfc\xd6t;\xab\xff\x1c\xf3R"
+    b"\x00\xcd\xdc\x00\x00\x00\xc8cbor\xa1gentries\xa4x\x1bcawg.ai_generative_training\xa1cusej"
+    b"notAllowedqcawg.ai_inference\xa1cusegallowedpcawg.ai_training\xa2oconstraint_infox\x18"
+    b"ask us before you use itcusekconstrainedpcawg.data_mining\xa1cusegallowed\x00\x00\x00\xc3jumb"
+)
+
+
+def test_content_credentials_as_the_reference_library_writes_them(tmp_path: Path) -> None:
+    words = ["cawg.ai_generative_training notAllowed", "cawg.ai_training constrained"]
+    body = b"\xff\xd8\xff\xeb" + C2PA_BOX + bytes(10_000)
+    assert [o.found for o in embedded_optouts(body, where=URL, when=NOW)] == words
+    (tmp_path / "a.mp4").write_bytes(body)
+    with (
+        (tmp_path / "a.mp4").open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        assert [o.found for o in embedded_optouts(mapped, where=URL, when=NOW)] == words
 
 
 @given(st.binary(max_size=200), st.binary(max_size=600))

@@ -36,7 +36,7 @@ def page_optouts(
 ) -> tuple[OptOut, ...]:
     """Returns what a page reserves: by its headers, and by its meta elements as (name, content).
 
-    A tdm-reservation of the page supersedes that of its headers (TDMRep, 4.4): 0 lifts a 1.
+    A tdm-reservation of the page supersedes that of its headers (TDMRep, "Processing priority"): 0 lifts a 1.
     """
     metas, headers = [(name.lower(), content) for name, content in metas], list(headers)
     said = [value for name, text in metas if name == NAME and (value := _said(text))]
@@ -76,7 +76,7 @@ def _addressee(name: str, agent: str) -> str:
 
 
 def _tdm(headers: Pairs, where: str, when: str) -> Said:
-    """Yields the reservation of the headers (TDMRep, 4.1); of several, 1 wins."""
+    """Yields the reservation of the headers (TDMRep); of several, 1 wins."""
     for name, text in headers:
         if name.lower() == NAME and _said(text) == "reserved":
             yield NAME, OptOut("tdm-header", where, f"{NAME}: {text.strip()}"[:MAX_FOUND], when)

@@ -18,9 +18,9 @@ SIGNALS: dict[str, str] = {
     "x-robots-tag": "an HTTP header with noai, noimageai, noml, noindex, none, noimageindex or"
     " unavailable_after (Google Search Central; DeviantArt 2022 for noai)",
     "meta-robots": "the same directives in a meta element of the page",
-    "tdm-header": "the HTTP header tdm-reservation: 1 (W3C TDMRep, 4.1)",
-    "tdm-meta": "a meta element tdm-reservation of the page (W3C TDMRep, 4.3)",
-    "tdmrep.json": "a path that /.well-known/tdmrep.json reserves (W3C TDMRep, 4.2)",
+    "tdm-header": "the HTTP header tdm-reservation: 1 (W3C TDMRep)",
+    "tdm-meta": "a meta element tdm-reservation of the page (W3C TDMRep)",
+    "tdmrep.json": "a path that /.well-known/tdmrep.json reserves (W3C TDMRep)",
     "ai.txt": "a path or media type that /ai.txt disallows (Spawning)",
     "embedded": "metadata inside the file: IPTC/PLUS Data Mining in XMP, or a C2PA/CAWG training and"
     " data mining assertion",
