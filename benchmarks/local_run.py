@@ -76,7 +76,9 @@ def plain_build(source: str, work: Path, config: Config) -> None:
 
 
 def _requests(extract: Stage, config: Config) -> Iterator[tuple[str, object]]:
-    wants = groups(pair for file in extract.files("documents") for pair in wanted.wants(file))
+    wants = groups(
+        pair for file in extract.files("documents") for pair in wanted.wants(file, config.rights)
+    )
     captures = groups(pair for file in extract.files("resources") for pair in wanted.archived(file))
     for _ in range(wanted.REDIRECT_HOPS + 1):
         located = [
@@ -101,7 +103,8 @@ def _outcomes(extract: Stage, fetch: Stage, config: Config) -> Iterator[select.O
         for o in select.one_capture(rows)
     ]
     judged = [
-        o if isinstance(o, select.Dropped) else select.judge(o, config.select) for o in captures
+        o if isinstance(o, select.Dropped) else select.judge(o, config.select, config.rights)
+        for o in captures
     ]
     kept = [o for o in judged if not isinstance(o, select.Dropped)]
     yield from (o for o in judged if isinstance(o, select.Dropped))
@@ -109,7 +112,11 @@ def _outcomes(extract: Stage, fetch: Stage, config: Config) -> Iterator[select.O
     joined = groups(
         j for url, needs in needed.items() for j in select.join(needs, media.get(url, []))
     )
-    admitted = [o for r in kept for o in select.admit(r, joined.get(r["id"], []), config.select)]
+    admitted = [
+        o
+        for r in kept
+        for o in select.admit(r, joined.get(r["id"], []), config.select, config.rights)
+    ]
     yield from (o for o in admitted if isinstance(o, select.Dropped))
     stays = groups((select.content_of(o), o) for o in admitted if not isinstance(o, select.Dropped))
     for copies in stays.values():

@@ -8,6 +8,7 @@ comment says otherwise.
 
 import json
 import tomllib
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -106,6 +107,9 @@ class RightsConfig(Section):
         (),
         description="files with a domain, a URL prefix or a sha256 a line: nothing of them is used",
     )
+
+
+DEFAULT_RIGHTS = RightsConfig()  # every signal is respected
 
 
 class FetchConfig(Section):
@@ -303,6 +307,13 @@ def parse(table: dict[str, Any], origin: str = "configuration") -> Config:
         return Config.model_validate_json(json.dumps(table, default=str))
     except ValidationError as error:
         raise ConfigError("; ".join(f"{origin}: {_explain(e)}" for e in error.errors())) from error
+
+
+def ignoring(config: Config, signals: Iterable[str]) -> Config:
+    """Returns the configuration with further opt-out signals that are not respected."""
+    ignored = tuple(dict.fromkeys((*config.rights.ignore, *signals)))
+    rights = parse({"rights": {"ignore": ignored}}, "--ignore-optout").rights.ignore
+    return config.model_copy(update={"rights": config.rights.model_copy(update={"ignore": rights})})
 
 
 def _explain(error: Any) -> str:

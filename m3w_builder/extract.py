@@ -14,14 +14,15 @@ from m3w_builder.dedup import text_key
 from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Session, download
 from m3w_builder.inputs import Unit, folder_of, local_resource, read_pages, read_urls
-from m3w_builder.interleave import interleave, read_page
+from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.language import detect
+from m3w_builder.optouts import page_optouts, product_token, signals
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.rules import measure, unigrams
 from m3w_builder.sandbox import Beat, ItemDied, sandbox
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.tables import TableWriter, document_row, flat_row
-from m3w_builder.types import Document, Page, Reject, Resource, item_id
+from m3w_builder.types import Document, OptOut, Page, Reject, Resource, item_id
 from m3w_builder.urls import canonical
 
 MAX_DEATHS = (
@@ -40,14 +41,31 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
         pairs = [*image_pairs(parsed), *video_pairs(parsed)]
     except PageError as error:
         return [], [_reject(page, error.reason, error.detail)]
+    optouts = optouts_of(parsed, config)
+    pairs = [replace(pair, optouts=optouts) for pair in pairs]
     try:
         document = interleave(parsed)
     except PageError as error:
         return [_measured_pair(pair, "") for pair in pairs], [
             _reject(page, error.reason, error.detail)
         ]
-    document = _measured(document)
+    document = _measured(replace(document, optouts=optouts))
     return [document, *(_measured_pair(pair, document.language) for pair in pairs)], []
+
+
+def optouts_of(parsed: ParsedPage, config: Config) -> tuple[OptOut, ...]:
+    """Returns what a page reserves, by its headers and its meta elements, respected or not.
+
+    "Now" is when it was crawled, so that a rerun finds the same.
+    """
+    page = parsed.page
+    return page_optouts(
+        ((meta.name, meta.content) for meta in parsed.metadata.metas),
+        page.headers,
+        agent=product_token(config.fetch.user_agent),
+        where=parsed.url,
+        when=page.crawled,
+    )
 
 
 def _measured(document: Document) -> Document:
@@ -123,6 +141,7 @@ def write_unit(
                     counts["resources"] += 1
                     resources.write(flat_row(resource))
             beat("")
+            counts.update(signals(found[0].optouts) if found else ())
             for document in found:
                 counts.update(_contents(document))
                 documents.write(document_row(document, text_key(document.texts)))

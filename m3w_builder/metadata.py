@@ -33,6 +33,8 @@ MAX_VALUES = 10  # of one property
 MAX_PIECES = 200  # of the text of one microdata property
 
 _NAMES = ("property", "name", "itemprop")
+# Headers that a page may state itself; browsers know none of them.
+_RIGHTS_HEADERS = frozenset({"x-robots-tag", "tdm-reservation"})
 _AHEAD = re.compile(r"\s*(?://|/\*)?\s*(?:<!--|<!\[CDATA\[)?\s*(?:\*/|//)?\s*")
 _BEHIND = re.compile(r"(?:\s|;|//|/\*|\*/|-->|\]\]>)*$")
 _AROUND = 60  # characters of comment marks at either end of a script
@@ -211,6 +213,9 @@ def read_metadata(root: Element, base: str, source: bytes | None = None) -> Meta
                 for attribute in _NAMES:
                     if name := element.get(attribute):
                         metas.append(Meta(name.strip().lower(), content, element))
+                name = (element.get("http-equiv") or "").strip().lower()
+                if name in _RIGHTS_HEADERS:
+                    metas.append(Meta(name, content, element))
         elif tag == "link":
             if (element.get("rel") or "").lower() == "image_src":
                 links.append(element)

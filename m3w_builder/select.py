@@ -1,6 +1,6 @@
 """Which documents stay: pure functions over references (scores, hashes, media rows), never over text or pixels.
 
-The order is fixed, so that every drop has one reason: page duplicates, document rules, media and its rules,
+The order is fixed, so that every drop has one reason: page duplicates, opt-outs, document rules, media and its rules,
 "no image left", text duplicates. A reference is a small dict: it is what the select pipeline shuffles.
 """
 
@@ -11,10 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from m3w_builder import dedup, rules
-from m3w_builder.config import SelectConfig
+from m3w_builder.config import DEFAULT_RIGHTS, RightsConfig, SelectConfig
+from m3w_builder.optouts import REASON, evidence, media_refusal, page_refusal
 from m3w_builder.stages import Counts
-from m3w_builder.tables import MEDIA_COLUMNS, Row, flat_row, read_table, write_table
-from m3w_builder.types import ID_HEX, KINDS, Reject
+from m3w_builder.tables import (
+    MEDIA_COLUMNS,
+    OPTOUT_COLUMNS,
+    Row,
+    flat_row,
+    plain,
+    read_table,
+    write_table,
+)
+from m3w_builder.types import ID_HEX, KINDS, OptOut, Reject
 
 Reference = dict[str, Any]
 Drop = tuple[str, str]  # reason, detail
@@ -30,14 +39,18 @@ class Dropped:
 
 Outcome = Reference | Dropped  # a document that is still in, or why it is not
 PLAYER: Drop = ("video_player", "no media file is known, only the player's page")
-_COLUMNS = ["id", "kind", "url", "crawled", "record", "language", "text_sha256", "scores"]
+_COLUMNS = [
+    *("id", "kind", "url", "crawled", "record", "language", "text_sha256", "scores"),
+    *(*OPTOUT_COLUMNS, *MEDIA_COLUMNS),
+]
 
 
 def references(path: Path) -> Iterator[Reference]:
     """Yields a reference per row of a documents file."""
-    for number, row in enumerate(read_table(path, "documents", [*_COLUMNS, *MEDIA_COLUMNS])):
+    for number, row in enumerate(read_table(path, "documents", _COLUMNS)):
         nodes = row.pop("nodes")
         row["scores"] = dict(row["scores"])
+        row["optouts"] = [OptOut(**optout) for optout in row["optouts"]]
         row["file"], row["row"] = path.name, number
         row["nodes"] = len(nodes)
         row["media"] = [
@@ -52,6 +65,7 @@ def media_rows(path: Path) -> Iterator[tuple[str, Row]]:
     """Yields (kind and URL, row) of a media file."""
     for row in read_table(path, "media"):
         row["scores"] = dict(row["scores"])
+        row["optouts"] = [OptOut(**optout) for optout in row["optouts"]]
         yield f"{row['kind']} {row['url']}", row
 
 
@@ -78,19 +92,31 @@ def _page_copy(row: Reference) -> dedup.PageCopy:
     return dedup.PageCopy(row["crawled"], row["record"], row["id"], row["file"])
 
 
-def judge(reference: Reference, config: SelectConfig) -> Outcome:
-    """Applies the rules that need no media: text quality, repetition, language."""
+def judge(
+    reference: Reference, config: SelectConfig, rights: RightsConfig = DEFAULT_RIGHTS
+) -> Outcome:
+    """Applies the rules that need no media: the page's opt-outs, text quality, repetition, language.
+
+    What opts out of the use of its media alone (noimageai) keeps its text for now: `withheld` says why.
+    """
+    if found := page_refusal(reference["url"], reference["optouts"], rights):
+        return _drop(reference, REASON, evidence(found))
+    if found := page_refusal(reference["url"], reference["optouts"], rights, "image"):
+        if reference["kind"] != "interleaved":
+            return _drop(reference, REASON, evidence(found))
+        reference = {**reference, "withheld": evidence(found)}
     if reference["kind"] == "interleaved":
         if not reference["media"]:
             return _drop(reference, "no_image", "the page shows none in its content")
-        found = rules.decide(reference["scores"], reference["language"], config)
-        if found:
-            return _drop(reference, *found)
+        if broken := rules.decide(reference["scores"], reference["language"], config):
+            return _drop(reference, *broken)
     return reference
 
 
 def needs(reference: Reference) -> Iterator[tuple[str, tuple[str, int]]]:
     """Yields (kind and URL, (document id, node index)) for each media node that can be had."""
+    if "withheld" in reference:
+        return
     for index, kind, url, is_file in reference["media"]:
         if kind == "image" or is_file:
             yield f"{kind} {url}", (reference["id"], index)
@@ -106,14 +132,17 @@ def join(
 
 
 def admit(
-    reference: Reference, media: Iterable[tuple[int, Row]], config: SelectConfig
+    reference: Reference,
+    media: Iterable[tuple[int, Row]],
+    config: SelectConfig,
+    rights: RightsConfig = DEFAULT_RIGHTS,
 ) -> Iterator[Outcome]:
     """Applies the media rules; yields rejects of nodes, then the document with what stays, or its reject."""
     rows = dict(media)
     drops = {
         index: drop
         for index, kind, _, is_file in reference["media"]
-        if (drop := _node_drop(rows[index], config) if kind == "image" or is_file else PLAYER)
+        if (drop := _media_drop(reference, kind, is_file, rows.get(index), config, rights))
     }
     stays = [i for i, *_ in reference["media"] if i not in drops]
     if reference["kind"] == "interleaved":
@@ -133,9 +162,31 @@ def admit(
         yield _kept(reference, stays, rows)
 
 
-def _node_drop(row: Row, config: SelectConfig) -> Drop | None:
+def _media_drop(
+    reference: Reference,
+    kind: str,
+    is_file: bool,
+    row: Row | None,
+    config: SelectConfig,
+    rights: RightsConfig,
+) -> Drop | None:
+    if "withheld" in reference:
+        return REASON, reference["withheld"]
+    if kind == "video" and not is_file:
+        return PLAYER
+    if row is None:  # fetch obeyed other opt-outs than we do
+        return f"{kind}_unavailable", "not asked for"
+    return _node_drop(row, config, rights)
+
+
+def _node_drop(row: Row, config: SelectConfig, rights: RightsConfig) -> Drop | None:
+    if row["status"] == REASON:
+        return REASON, row["detail"]
     if row["status"] != "ok":
         return f"{row['kind']}_unavailable", row["status"]
+    urls, digests = (row["url"], row["final_url"]), (row["sha256"], row["source_sha256"])
+    if found := media_refusal(urls, digests, row["optouts"], rights, row["kind"]):
+        return REASON, evidence(found)
     if row["kind"] == "image":
         return rules.image_rule(row["width"], row["height"], row["scores"], config)
     return None
@@ -213,7 +264,10 @@ def write_partition(partition: int, outcomes: Iterable[Outcome], folder: Path) -
 
 
 def _selected_row(kept: Reference) -> Row:
-    media = [{**row, "scores": sorted(row["scores"].items())} for row in kept["media"]]
+    media = [
+        {**row, "scores": sorted(row["scores"].items()), "optouts": plain(row["optouts"])}
+        for row in kept["media"]
+    ]
     return {**{k: kept[k] for k in ("id", "kind", "file", "row", "keep", "bytes")}, "media": media}
 
 

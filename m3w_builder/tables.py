@@ -34,6 +34,9 @@ from schemas.arrow import SCHEMAS
 ROWS_PER_GROUP = 64
 # Of documents: what names their media, without the texts.
 MEDIA_COLUMNS = tuple(f"nodes.list.element.{name}" for name in ("type", "url", "file"))
+OPTOUT_COLUMNS = tuple(
+    f"optouts.list.element.{name}" for name in ("signal", "where", "found", "when")
+)
 Row = dict[str, Any]
 
 _NODE_TYPES: dict[str, type[Node]] = {"text": Text, "image": Image, "video": Video}
@@ -116,7 +119,7 @@ def document_row(document: Document, text_sha256: str) -> Row:
     """Returns the DOCUMENTS row of a document."""
     row = _row(document)
     row["scores"] = sorted(document.scores.items())
-    row["optouts"] = _plain(document.optouts)
+    row["optouts"] = plain(document.optouts)
     row["nodes"] = [_node_row(node) for node in document.nodes]
     row["text_sha256"] = text_sha256
     return row
@@ -126,11 +129,12 @@ def _node_row(node: Node) -> Row:
     row = _row(node)
     row["type"] = _TYPE_NAMES[type(node)]
     if isinstance(node, Video):
-        row["tracks"] = _plain(node.tracks)
+        row["tracks"] = plain(node.tracks)
     return row
 
 
-def _plain(items: Sequence[OptOut | Track | Frame]) -> list[Row]:
+def plain(items: Sequence[OptOut | Track | Frame]) -> list[Row]:
+    """Returns the rows of a list inside a row."""
     return [dataclasses.asdict(item) for item in items]
 
 
@@ -160,8 +164,8 @@ def media_row(media: Media) -> Row:
     """Returns the MEDIA row of what fetch found out."""
     row = _row(media)
     row["scores"] = sorted(media.scores.items())
-    row["optouts"] = _plain(media.optouts)
-    row["frames"] = _plain(media.frames)
+    row["optouts"] = plain(media.optouts)
+    row["frames"] = plain(media.frames)
     return row
 
 

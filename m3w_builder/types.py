@@ -179,9 +179,7 @@ class Media:
     scores: dict[str, float] = field(default_factory=dict)  # "flatness", ...
     etag: str = ""  # of the live answer, for a conditional re-fetch
     last_modified: str = ""
-    optouts: tuple[
-        OptOut, ...
-    ] = ()  # that were found on the way, whether or not they are respected
+    optouts: tuple[OptOut, ...] = ()  # found on the way, respected or not
     pack: str = ""  # file name inside the fetch stage's packs/
     offset: int = 0  # of the stored bytes in the pack (images)
     length: int = 0

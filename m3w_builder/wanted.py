@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 from m3w_builder.collect import Request, collect
 from m3w_builder.collect.reasons import RETRIED
-from m3w_builder.config import Config
+from m3w_builder.config import DEFAULT_RIGHTS, Config, RightsConfig
 from m3w_builder.dedup import moment
 from m3w_builder.journal import remove
+from m3w_builder.optouts import Kind, page_refusal, signals
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.tables import (
     MEDIA_COLUMNS,
+    OPTOUT_COLUMNS,
     Row,
     flat_row,
     media,
@@ -24,7 +26,7 @@ from m3w_builder.tables import (
     read_table,
     write_table,
 )
-from m3w_builder.types import WHOLE_FILE, Media, MediaKind, Reject, item_id
+from m3w_builder.types import WHOLE_FILE, Media, MediaKind, OptOut, Reject, item_id
 from m3w_builder.warc.reader import OFFSET_BITS
 
 RANGE_BYTES = 16 * 2**20  # of one input file: archived media of a range are one unit of work
@@ -41,15 +43,26 @@ class Want:
     fallback: tuple[tuple[str, int], ...] = ()
 
 
-def wants(path: Path) -> Iterator[tuple[str, Want]]:
-    """Yields (URL, want) for each distinct media URL of a documents file."""
+def wants(path: Path, rights: RightsConfig = DEFAULT_RIGHTS) -> Iterator[tuple[str, Want]]:
+    """Yields (URL, want) for each distinct media URL of a documents file.
+
+    A page that opts out, itself or its media, wants none; another page may name the same ones.
+    """
     seen = set()
-    for row in read_table(path, "documents", MEDIA_COLUMNS):
+    for row in read_table(path, "documents", ["url", *OPTOUT_COLUMNS, *MEDIA_COLUMNS]):
+        if _refused(row, rights):
+            continue
         for node in row["nodes"]:
             if node["type"] == "image" or (node["type"] == "video" and node["file"]):
                 seen.add((node["url"], node["type"]))
     for url, kind in sorted(seen):
         yield url, Want(url, kind, at=url)
+
+
+def _refused(row: Row, rights: RightsConfig) -> bool:
+    found = [OptOut(**optout) for optout in row["optouts"]]
+    kinds: tuple[Kind, ...] = ("text", "image")
+    return any(page_refusal(row["url"], found, rights, kind) for kind in kinds)
 
 
 def archived(path: Path) -> Iterator[tuple[str, Row]]:
@@ -208,6 +221,7 @@ def _counts(rows: Iterable[Media]) -> Counter[str]:
     for row in rows:
         section = f"{row.kind}s"
         counts[f"{section}.urls"] += 1
+        counts.update(signals(row.optouts))
         if row.status != "ok":
             counts[f"rejects.{section}.{row.status}"] += 1
         else:

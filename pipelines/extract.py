@@ -14,6 +14,7 @@ import apache_beam as beam
 from m3w_builder.config import Config, digest, load
 from m3w_builder.extract import extract_unit, fingerprint
 from m3w_builder.inputs import Unit, plan
+from m3w_builder.optouts import product_token
 from m3w_builder.sandbox import sandbox
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from pipelines.common import parser, run_pipeline
@@ -40,7 +41,8 @@ def do_unit(unit: Unit, folder: Path, config: Config) -> str:
 def open_extract(inputs: Sequence[str], work: Path, config: Config) -> tuple[Stage, list[Unit]]:
     """Returns the stage and its units; raises InputError for a missing, empty or unknown input."""
     units = plan(inputs)
-    asked = [digest(config.extract), *fingerprint(units, config)]
+    agent = product_token(config.fetch.user_agent)  # whom a page may speak to
+    asked = [digest(config.extract), agent, *fingerprint(units, config)]
     return open_stage(work, "extract", asked), units
 
 

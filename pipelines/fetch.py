@@ -16,7 +16,7 @@ from m3w_builder import archives
 from m3w_builder.archives import captures
 from m3w_builder.collect import Request
 from m3w_builder.config import Config, digest, load
-from m3w_builder.optouts import OptOutLists
+from m3w_builder.optouts import rights_digest
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from m3w_builder.stages import load as load_stage
 from m3w_builder.tables import Row
@@ -44,7 +44,9 @@ def build(
     pipeline: beam.Pipeline, extract: Stage, stage: Stage, config: Config
 ) -> beam.PCollection:
     """Returns the names of the committed units."""
-    wanted = read_files(pipeline, "Wants", extract.files("documents"), wants)
+    wanted = read_files(
+        pipeline, "Wants", extract.files("documents"), partial(wants, rights=config.rights)
+    )
     archived_there = read_files(pipeline, "Archived", extract.files("resources"), archived)
     fallback = read_files(pipeline, "Fallback", archives.plan(config.fetch.archives), captures)
     found = []
@@ -112,8 +114,7 @@ def do_unit(
 
 def open_fetch(extract: Stage, work: Path, config: Config) -> Stage:
     """Returns the stage that fetches what `extract` found."""
-    lists = OptOutLists.load(config.rights.optout_lists)
-    asked = [digest(config.fetch, config.rights), lists.digest]
+    asked = [digest(config.fetch), rights_digest(config.rights)]
     asked += [f"{path} {path.stat().st_size}" for path in archives.plan(config.fetch.archives)]
     return open_stage(work, "fetch", asked, [extract])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import apache_beam as beam
 
 from m3w_builder.config import Config, digest, load
+from m3w_builder.optouts import rights_digest
 from m3w_builder.select import (
     Dropped,
     Outcome,
@@ -47,7 +48,9 @@ def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -
     captures, duplicates = _split(
         documents | "OneCapture" >> Survivors(page_of, one_capture), "Captures"
     )
-    judged, unfit = _split(captures | "Judge" >> beam.Map(judge, config.select), "Judged")
+    judged, unfit = _split(
+        captures | "Judge" >> beam.Map(judge, config.select, config.rights), "Judged"
+    )
     joined = (
         (judged | "Needs" >> beam.FlatMap(needs), media)
         | "MeetMedia" >> beam.CoGroupByKey()
@@ -116,7 +119,7 @@ def _admit(
     _id: str, groups: tuple[Iterable[Reference], Iterable[tuple[int, Reference]]], config: Config
 ) -> Iterable[Outcome]:
     for reference in groups[0]:
-        yield from admit(reference, groups[1], config.select)
+        yield from admit(reference, groups[1], config.select, config.rights)
 
 
 def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
@@ -128,7 +131,9 @@ def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
 
 def open_select(fetch: Stage, work: Path, config: Config) -> Stage:
     """Returns the stage that selects from what `fetch` and its extract stage hold."""
-    return open_stage(work, "select", [digest(config.select)], [fetch])
+    return open_stage(
+        work, "select", [digest(config.select), rights_digest(config.rights)], [fetch]
+    )
 
 
 def run(fetch: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:

@@ -17,6 +17,7 @@ from m3w_builder import __version__
 from m3w_builder.config import Config, digest, load
 from m3w_builder.errors import OutputError
 from m3w_builder.files import sweep, writable, write_text
+from m3w_builder.optouts import summary
 from m3w_builder.shards import MANIFEST, finish
 from m3w_builder.stages import Counts, Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
@@ -132,13 +133,15 @@ def _describe(
         for file in source.files("rejects"):
             shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
     flow = waterfall(extract.counts(), fetch.counts(), select.counts())
-    write_text(output / "waterfall.json", json.dumps(flow, indent=1) + "\n")
+    optouts = summary(config.rights, [*extract.counts().items(), *fetch.counts().items()])
+    write_text(output / "waterfall.json", json.dumps({**flow, "optouts": optouts}, indent=1) + "\n")
     finish(
         output,
         manifest_rows(stage.folder, plans),
-        config=digest(config.extract, config.fetch, config.select, config.write),
+        config=digest(config.extract, config.rights, config.fetch, config.select, config.write),
         version=__version__,
         title=config.write.title,
+        optouts=optouts,
     )
 
 

@@ -287,3 +287,51 @@ def _members(session: int) -> list[str]:
         ["ps", "-o", "args=", "-s", str(session)], capture_output=True, text=True
     )
     return found.stdout.splitlines()
+
+
+def test_signal_that_the_user_ignores_is_told_everywhere(m3w, saved, tmp_path):  # type: ignore[no-untyped-def]
+    page = saved / "a.html"
+    page.write_text(
+        page.read_text().replace("<article>", "<meta name=robots content=noai><article>")
+    )
+    saved_page(saved, "b.html")
+    code, out, err = build(m3w, saved, tmp_path / "out", "--json")
+    assert (code, err.count("ignored")) == (0, 0)
+    flow = json.loads(out)
+    assert flow["optouts"] == {"ignored": [], "found": {"meta-robots": 1}}
+    assert drops(out)["opted_out"] == 2  # the last section of pairs: its two pictures
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Every reservation of rights that was found was respected" in card
+    assert "`meta-robots` 1." in card
+
+    code, out, err = build(
+        m3w, saved, tmp_path / "all", "--json",
+        "--ignore-optout=meta-robots", "--ignore-optout=robots.txt",
+    )  # fmt: skip
+    assert code == 0
+    assert "m3w: opt-outs ignored by your choice: meta-robots, robots.txt" in err
+    assert "opted_out" not in drops(out)
+    expected = {"ignored": ["meta-robots", "robots.txt"], "found": {"meta-robots": 1}}
+    rows = [json.loads(s) for s in (tmp_path / "all" / "manifest.jsonl").read_text().splitlines()]
+    assert rows
+    assert all(row["optouts"] == json.loads(out)["optouts"] == expected for row in rows)
+    card = (tmp_path / "all" / "README.md").read_text()
+    said = "**These signals were ignored by the user's choice: `meta-robots`, `robots.txt`.**"
+    assert said in card
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--ignore-optout=everything", "--ignore-optout: rights.ignore.0: expected 'robots.txt'"),
+        ("list", "list.txt, line 2: expected a domain, an http(s) URL or a sha256, found 'no way'"),
+    ],
+)
+def test_wrong_signal_or_list_is_one_line_before_any_work(m3w, saved, tmp_path, option, words):  # type: ignore[no-untyped-def]
+    (tmp_path / "list.txt").write_text("ex.com\nno way\n")
+    if option == "list":
+        option = config(tmp_path, f'[rights]\noptout_lists = ["{tmp_path}/list.txt"]\n')
+    code, _, err = build(m3w, saved, tmp_path / "out", option)
+    assert code == 1
+    assert words in err
+    assert len(err.strip().splitlines()) == 1

@@ -5,10 +5,10 @@ from pathlib import Path
 from server import serve
 
 from m3w_builder.config import parse
-from m3w_builder.extract import extract_unit
+from m3w_builder.extract import extract, extract_unit
 from m3w_builder.inputs import plan
 from m3w_builder.tables import read_table
-from m3w_builder.types import WHOLE_FILE
+from m3w_builder.types import WHOLE_FILE, OptOut, Page
 
 TEXT = "<h1>The harbour</h1>" + "".join(
     f"<p>On night {n} the harbour was quiet, and {n} boats lay still on the black water, which told"
@@ -99,3 +99,51 @@ def test_a_server_slower_than_a_page_may_be_is_one_reject(tmp_path: Path) -> Non
         counts = extract_unit(plan([str(tmp_path / "urls.txt")])[0], tmp_path / "out", config)
     assert rejects(tmp_path / "out") == [(urls[0], "timeout")]
     assert (counts["pages"], counts["failed_records"]) == (1, 1)
+
+
+HEAD = """
+<meta name="ROBOTS" content="index, NoImageAI">
+<meta http-equiv="X-Robots-Tag" content="noml">
+<meta name="m3w-builder" content="unavailable_after: 2024-06-01">
+<meta name="googlebot" content="noindex">
+"""
+
+
+def opting_out(crawled: str) -> list[tuple[str, str]]:
+    body = f"<html><title>T</title>{HEAD}<body><main>{TEXT}"
+    html = body + '<img src="1.png" alt="A harbour at night, seen from the hill"></main>'
+    headers = (("x-robots-tag", "otherbot: none"), ("TDM-Reservation", "1"))
+    page = Page("https://ex.com/p#top", html.encode(), headers=headers, crawled=crawled)
+    documents, dropped = extract(page, parse({}))
+    assert not dropped
+    assert [d.kind for d in documents] == ["interleaved", "image_text"]
+    assert documents[0].optouts == documents[1].optouts
+    assert {(o.where, o.when) for o in documents[0].optouts} == {("https://ex.com/p", crawled)}
+    return [(o.signal, o.found) for o in documents[0].optouts]
+
+
+def test_every_document_of_a_page_carries_what_the_page_reserves() -> None:
+    found = [
+        ("meta-robots", "NoImageAI"),
+        ("meta-robots", "noml"),
+        ("meta-robots", "m3w-builder: unavailable_after: 2024-06-01"),
+        ("tdm-header", "tdm-reservation: 1"),
+    ]
+    assert opting_out("2024-07-01T00:00:00Z") == found
+    # "Now" is the time of the crawl: what was available then was taken then.
+    assert opting_out("2024-05-01T00:00:00Z") == [found[0], found[1], found[3]]
+
+
+def test_opt_outs_go_to_the_table_and_are_counted_once_a_page(tmp_path: Path) -> None:
+    folder = site(tmp_path / "site", '<img src="1.png" alt="A harbour at night">', "1.png")
+    page = (folder / "p.html").read_text()
+    (folder / "p.html").write_text(
+        page.replace("<body>", '<meta name=robots content="noai"><body>')
+    )
+    (unit,) = plan([str(folder)])
+    counts = extract_unit(unit, tmp_path / "out", parse({}))
+    assert counts["optouts.meta-robots"] == 1
+    (file,) = (tmp_path / "out" / "documents").iterdir()
+    for row in read_table(file, "documents"):
+        (optout,) = row["optouts"]
+        assert OptOut(**optout) == OptOut("meta-robots", row["url"], "noai", "")

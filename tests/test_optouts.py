@@ -1,6 +1,7 @@
 """Reservations in headers, pages, files and lists: a table of what each sentence means for us."""
 
 import io
+import mmap
 import pickle
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from m3w_builder.config import FetchConfig, Signal
+from m3w_builder.config import FetchConfig, RightsConfig, Signal
 from m3w_builder.errors import ConfigError
 from m3w_builder.optouts import (
     SIGNALS,
@@ -21,8 +22,10 @@ from m3w_builder.optouts import (
     covers,
     embedded_optouts,
     page_optouts,
+    page_refusal,
     product_token,
     respected,
+    rights_digest,
 )
 from m3w_builder.types import OptOut
 
@@ -56,7 +59,7 @@ def test_product_token(user_agent: str, token: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        # What img2dataset 1.47 knows (its default list), and what it misses.
+        # What img2dataset knows (its default list), and what it misses.
         ("noai", ["noai"]),
         ("noimageai", ["noimageai"]),
         ("noindex", ["noindex"]),
@@ -69,7 +72,7 @@ def test_product_token(user_agent: str, token: str) -> None:
          ["unavailable_after: 25 Jun 2010 15:00:00 GMT", "noai"]),
         ("googlebot: noai", ["googlebot: noai"]),
         # Case, blanks, order, repetition.
-        ("NoAI , NOINDEX,,noai", ["NoAI", "NOINDEX", "noai"]),
+        ("NoAI , NOINDEX,,noai", ["NoAI", "NOINDEX"]),
         # Agents: ours, everybody, others; a name is for all that follows.
         ("m3w-builder: noindex", ["m3w-builder: noindex"]),
         ("M3W-Builder/1.0: noindex", ["M3W-Builder/1.0: noindex"]),
@@ -162,7 +165,7 @@ META_AND_HEADER_1 = [("tdm-reservation", "1")]
         ([("robots", "noai"), ("robots", "noai")], [], ["meta-robots noai"]),
         ([("tdm-reservation", "1")], [], ["tdm-meta tdm-reservation: 1"]),
         ([("tdm-reservation", "1"), ("tdm-policy", "https://ex.com/p")], [], ["tdm-meta tdm-reservation: 1"]),
-        # The page supersedes its headers (TDMRep, 4.4).
+        # The page supersedes its headers (TDMRep, "Processing priority").
         ([("tdm-reservation", "0")], META_AND_HEADER_1, []),
         ([("tdm-reservation", "1")], META_AND_HEADER_1, ["tdm-meta tdm-reservation: 1"]),
         ([("tdm-reservation", "yes")], META_AND_HEADER_1, ["tdm-header tdm-reservation: 1"]),
@@ -252,8 +255,16 @@ def test_any_time_is_read(date: str, now: str) -> None:
 
 @given(st.text(max_size=60).map(lambda text: text.replace(":", "")))
 def test_a_directive_counts_wherever_it_stands_in_a_list(text: str) -> None:
-    assert "noai" in found(f"{text}, noai")
-    assert "noai" in found(f"noai, {text}")
+    for words in (found(f"{text}, noai"), found(f"noai, {text}")):
+        assert "noai" in [word.lower() for word in words]
+
+
+def test_many_directives_hide_none() -> None:
+    noise = ",".join(f"bot{n}: noimageai, bot{n}: noai" for n in range(100))
+    headers = [("x-robots-tag", noise), ("x-robots-tag", "noindex"), ("tdm-reservation", "1")]
+    optouts = answer_optouts(headers, agent=AGENT, where=URL, when=NOW)
+    said = ["bot0: noimageai", "bot0: noai", "noindex", "tdm-reservation: 1"]
+    assert [o.found for o in optouts] == said
 
 
 def xmp(value: str) -> str:
@@ -329,6 +340,13 @@ def cbor(**uses: str) -> bytes:
          b'{"entries": {"c2pa.ai_training": {"use": "notAllowed"}}}', ["c2pa.ai_training notAllowed"]),
         (b"c2pa.training-mining",
          cbor(c2pa__ai_training="allowed", c2pa__ai_inference="notAllowed"), []),
+        (b"cawg.training-mining",
+         b'{"entries": {"cawg.data_mining": {"constraint_info": "ask before you use it",'
+         b' "use": "constrained"}, "cawg.ai_training": {"use": "allowed"}}}',
+         ["cawg.data_mining constrained"]),
+        (b"cawg.training-mining",
+         cbor(cawg__ai_training="allowed", cawg__data_mining="notAllowed"),
+         ["cawg.data_mining notAllowed"]),
         (b"c2pa.actions", cbor(c2pa__ai_training="notAllowed"), []),
     ],
 )  # fmt: skip
@@ -336,6 +354,27 @@ def test_content_credentials(label: bytes, content: bytes, words: list[str]) -> 
     box = b"jumb\0\0\0\x40jumdcbor\0\x11\0\x10" + label + b"\0\0\0\0\x60cbor" + content
     optouts = embedded_optouts(b"\xff\xd8\xff\xeb" + box + b"\xff\xd9", where=URL, when=NOW)
     assert [o.found for o in optouts] == words
+
+
+# As c2pa-python 0.38.1 wrote it into a JPEG, a PNG and a WebP: label, salt, CBOR.
+C2PA_BOX = (
+    b"cawg.training-mining\x00\x00\x00\x00\x18c2sh\xd4\x16\xb4\xbf\xfc\xd6t;\xab\xff\x1c\xf3R"
+    b"\x00\xcd\xdc\x00\x00\x00\xc8cbor\xa1gentries\xa4x\x1bcawg.ai_generative_training\xa1cusej"
+    b"notAllowedqcawg.ai_inference\xa1cusegallowedpcawg.ai_training\xa2oconstraint_infox\x18"
+    b"ask us before you use itcusekconstrainedpcawg.data_mining\xa1cusegallowed\x00\x00\x00\xc3jumb"
+)
+
+
+def test_content_credentials_as_the_reference_library_writes_them(tmp_path: Path) -> None:
+    words = ["cawg.ai_generative_training notAllowed", "cawg.ai_training constrained"]
+    body = b"\xff\xd8\xff\xeb" + C2PA_BOX + bytes(10_000)
+    assert [o.found for o in embedded_optouts(body, where=URL, when=NOW)] == words
+    (tmp_path / "a.mp4").write_bytes(body)
+    with (
+        (tmp_path / "a.mp4").open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        assert [o.found for o in embedded_optouts(mapped, where=URL, when=NOW)] == words
 
 
 @given(st.binary(max_size=200), st.binary(max_size=600))
@@ -434,6 +473,18 @@ def test_lookup_is_what_a_search_of_every_line_finds(
     below = any(host == name or host.endswith(f".{name}") for name in domains)
     begins = any(f"{host}/{path}".startswith(start) for start in starts)
     assert (loaded.url(f"https://{host}/{path}") is not None) is (below or begins)
+
+
+def test_a_list_that_changes_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_text("example.org\n")
+    rights = RightsConfig(optout_lists=(str(file),))
+    first = rights_digest(rights)
+    assert page_refusal("https://example.org/", (), rights)
+    file.write_text("example.com\nexample.net\n")
+    assert rights_digest(rights) != first
+    assert page_refusal("https://example.org/", (), rights) is None
+    assert rights_digest(RightsConfig()) != rights_digest(RightsConfig(ignore=("ai.txt",)))
 
 
 def test_a_line_costs_its_length_and_a_few_bytes(tmp_path: Path) -> None:

@@ -391,3 +391,25 @@ def test_a_picture_that_is_shown_larger_elsewhere_keeps_every_number() -> None:
     document = next(d for d in found.documents if d.kind == "interleaved")
     assert kept == list(document.nodes)
     assert [block.reason for block in found.blocks if block.number < 0] == ["repeated"]
+
+
+def test_opt_outs_of_a_page_are_shown_with_what_follows(m3w, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "p.html"
+    file.write_bytes(article("", '<meta name="robots" content="noai, noimageindex">'))
+    found = json.loads(m3w("page", file, "--url", ADDRESS, "--json")[1])
+    assert [o["found"] for o in found["optouts"]] == ["noai", "noimageindex"]
+    assert found["documents"][0]["optouts"] == found["optouts"]
+    out = m3w("page", file, "--url", ADDRESS)[1]
+    assert f"the page opts out: meta-robots: noai ({ADDRESS})" in out
+    config = tmp_path / "c.toml"
+    config.write_text('[rights]\nignore = ["meta-robots"]\n')
+    out = m3w("page", file, "--url", ADDRESS, "--config", config)[1]
+    assert "opt-outs that are ignored: meta-robots: noai, meta-robots: noimageindex" in out
+    file.write_bytes(article("", '<meta name="robots" content="noimageindex">'))
+    out = m3w("page", file, "--url", ADDRESS)[1]
+    assert (
+        f"the page opts out for its images and videos: meta-robots: noimageindex ({ADDRESS})" in out
+    )
+    file.write_bytes(article(""))
+    assert "opt" not in m3w("page", file, "--url", ADDRESS)[1].replace("opened", "")
+    assert json.loads(m3w("page", file, "--json")[1])["optouts"] == []

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from m3w_builder.config import SelectConfig
+from m3w_builder.config import RightsConfig, SelectConfig
 from m3w_builder.rules import measure
 from m3w_builder.select import (
     Dropped,
@@ -20,7 +20,7 @@ from m3w_builder.select import (
     write_partition,
 )
 from m3w_builder.tables import read_table
-from m3w_builder.types import Text, document_id
+from m3w_builder.types import OptOut, Text, document_id
 
 CONFIG = SelectConfig()
 PROSE = (
@@ -41,6 +41,7 @@ def reference(
         "record": f"record of {url}",
         "language": "en",
         "text_sha256": f"text of {url}",
+        "optouts": [],
         "scores": {
             **measure((Text(PROSE),)),
             "language_score": 0.99,
@@ -57,7 +58,8 @@ def reference(
 
 def image(sha="s1", width=640, height=480, **fields):
     row = {"kind": "image", "status": "ok", "sha256": sha, "width": width, "height": height}
-    return {**row, "length": 1000, "frames": [], "scores": {"flatness": 40.0}, **fields}
+    where = {"url": "https://ex.com/a.jpg", "final_url": "", "source_sha256": sha, "optouts": []}
+    return {**where, **row, "length": 1000, "frames": [], "scores": {"flatness": 40.0}, **fields}
 
 
 def reasons(outcomes):
@@ -206,7 +208,7 @@ def test_partitions_are_equal_shares_of_the_id_space():
 
 
 def test_partition_is_written_in_id_order_with_its_rejects(tmp_path):
-    media = {**dict.fromkeys(("url", "detail")), **image()}
+    media = {"detail": None, **image()}
     rows = []
     for n in range(5):
         (row,) = admit(reference(f"https://ex.com/{n}"), [(1, media)], CONFIG)
@@ -220,3 +222,77 @@ def test_partition_is_written_in_id_order_with_its_rejects(tmp_path):
     assert counts["rejects.documents.no_image"] == 1
     (reject,) = read_table(tmp_path / "rejects" / "00000.parquet", "rejects")
     assert reject["reason"] == "no_image"
+
+
+WHEN = "2024-01-01T00:00:00Z"
+
+
+def page_says(words, signal="meta-robots"):
+    return {"optouts": [OptOut(signal, "https://ex.com/p", words, WHEN)]}
+
+
+@pytest.mark.parametrize("kind", ["interleaved", "image_text"])
+def test_page_that_opts_out_is_dropped_before_any_rule(kind):
+    outcome = judge(reference(kind=kind, language="fr", **page_says("noai")), CONFIG)
+    section = "documents" if kind == "interleaved" else kind
+    assert reasons([outcome]) == [(section, "opted_out")]
+    assert outcome.reject.detail == f"meta-robots: noai (https://ex.com/p, {WHEN})"
+
+
+def test_page_whose_signal_is_ignored_stays():
+    rights = RightsConfig(ignore=("meta-robots",))
+    assert kept([judge(reference(**page_says("noai")), CONFIG, rights)])
+    assert reasons([judge(reference(**page_says("1", "tdm-header")), CONFIG, rights)])
+
+
+def test_page_that_withholds_its_images_is_not_joined_with_them():
+    (document,) = kept([judge(reference(**page_says("noimageai")), CONFIG)])
+    assert list(needs(document)) == []
+    outcomes = list(admit(document, [], CONFIG))
+    assert reasons(outcomes) == [("images", "opted_out"), ("documents", "no_image_left")]
+    assert outcomes[0].reject.detail.startswith("meta-robots: noimageai (")
+    pair = judge(reference(kind="image_text", **page_says("noimageai")), CONFIG)
+    assert reasons([pair]) == [("image_text", "opted_out")]
+
+
+def test_image_that_opts_out_is_dropped_whatever_the_page_says():
+    optouts = [OptOut("x-robots-tag", "https://ex.com/a.jpg", "noimageai", WHEN)]
+    row = image(optouts=optouts)
+    assert reasons(admit(reference(), [(1, row)], CONFIG))[0] == ("images", "opted_out")
+    assert kept(admit(reference(), [(1, row)], CONFIG, RightsConfig(ignore=("x-robots-tag",))))
+    gone = image(status="opted_out", detail="robots.txt: Disallow: / (https://ex.com/robots.txt)")
+    dropped = list(admit(reference(), [(1, gone)], CONFIG))
+    assert reasons(dropped)[0] == ("images", "opted_out")
+    assert dropped[0].reject.detail == gone["detail"]
+
+
+@pytest.mark.parametrize(
+    ("line", "page", "picture"),
+    [
+        ("ex.com", "opted_out", None),
+        ("https://ex.com/p", "opted_out", None),
+        ("https://ex.com/a.jpg", None, "opted_out"),
+        ("https://cdn.ex.com/", None, "opted_out"),
+        ("ab" * 32, None, "opted_out"),
+        ("cd" * 32, None, "opted_out"),
+        ("other.com", None, None),
+    ],
+)
+def test_users_list_is_obeyed_for_pages_and_media(line, page, picture, tmp_path):
+    (tmp_path / "list.txt").write_text(f"# asked by mail\n{line}\n")
+    rights = RightsConfig(optout_lists=(str(tmp_path / "list.txt"),))
+    row = image("ab" * 32, source_sha256="cd" * 32, final_url="https://cdn.ex.com/a.jpg")
+    outcome = judge(reference(), CONFIG, rights)
+    assert reasons([outcome]) == ([("documents", page)] if page else [])
+    outcomes = list(admit(reference(), [(1, row)], CONFIG, rights))
+    found = ("images", "opted_out") in reasons(outcomes)
+    assert found is (picture is not None or line == "ex.com")
+    if found:
+        assert "list.txt" in next(o.reject.detail for o in outcomes if isinstance(o, Dropped))
+    ignoring = RightsConfig(optout_lists=rights.optout_lists, ignore=("list",))
+    assert kept(admit(judge(reference(), CONFIG, ignoring), [(1, row)], CONFIG, ignoring))
+
+
+def test_medium_that_was_not_asked_for_is_a_drop():
+    outcomes = list(admit(reference(), [], CONFIG))
+    assert reasons(outcomes)[0] == ("images", "image_unavailable")

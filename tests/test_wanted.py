@@ -1,8 +1,12 @@
 """Planning of fetches: the newest good capture wins, redirects are followed inside the archive."""
 
+import pytest
+
 from m3w_builder.collect import Request
-from m3w_builder.types import WHOLE_FILE
-from m3w_builder.wanted import Want, give_up, locate, unit_of
+from m3w_builder.config import RightsConfig
+from m3w_builder.tables import document_row, write_table
+from m3w_builder.types import WHOLE_FILE, Document, Image, OptOut, Text, Video
+from m3w_builder.wanted import Want, give_up, locate, unit_of, wants
 
 URL = "https://ex.com/a.jpg"
 WANT = Want(URL, "image", at=URL)
@@ -80,3 +84,39 @@ def test_one_record_in_two_files_is_taken_from_the_same_one_whatever_the_order()
         capture(file="b.warc.gz", offset=9),
     ]
     assert list(locate([WANT], rows)) == list(locate([WANT], rows[::-1]))
+
+
+def documents(folder, *optouts):
+    """Writes a page, its pair, and an innocent page that shows one of its pictures."""
+    shown = (Image(URL), Image("https://ex.com/b.jpg"), Video("https://ex.com/v.mp4"))
+    page = "https://ex.com/p"
+    rows = [
+        Document("1", "interleaved", page, shown, optouts=optouts),
+        Document("2", "image_text", page, (shown[0], Text("words")), optouts=optouts),
+        Document("3", "interleaved", "https://other.com/", shown[1:2]),
+    ]
+    path = folder / "documents.parquet"
+    write_table(path, "documents", (document_row(row, "") for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "signal", "ignored", "wanted"),
+    [
+        ("noarchive", "", (), ["a.jpg", "b.jpg", "v.mp4"]),
+        ("noai", "meta-robots", (), ["b.jpg"]),
+        ("noimageindex", "x-robots-tag", (), ["b.jpg"]),
+        ("noai", "meta-robots", ("meta-robots",), ["a.jpg", "b.jpg", "v.mp4"]),
+        ("noai", "meta-robots", ("x-robots-tag",), ["b.jpg"]),
+    ],
+)
+def test_page_that_opts_out_wants_no_media(words, signal, ignored, wanted, tmp_path):
+    optouts = (OptOut(signal, "https://ex.com/p", words, ""),) if signal else ()
+    found = wants(documents(tmp_path, *optouts), RightsConfig(ignore=ignored))
+    assert [url.rpartition("/")[2] for url, _ in found] == wanted
+
+
+def test_page_on_the_users_list_wants_no_media(tmp_path):
+    (tmp_path / "list.txt").write_text("https://ex.com/p\n")
+    rights = RightsConfig(optout_lists=(str(tmp_path / "list.txt"),))
+    assert [url for url, _ in wants(documents(tmp_path), rights)] == ["https://ex.com/b.jpg"]

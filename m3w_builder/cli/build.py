@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from m3w_builder.config import default_toml, load
+from m3w_builder.config import default_toml, ignoring, load
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +38,14 @@ def build(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another build's shards in OUTPUT.")
     ] = False,
+    ignore_optout: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIGNAL",
+            help="Use what opts out by this signal (robots.txt, meta-robots, ...); repeatable. "
+            "The manifest and the card say so.",
+        ),
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the yield waterfall as JSON.")
     ] = False,
@@ -56,7 +64,10 @@ def build(
 
     beam_args = [*context.args, *([f"--workers={workers}"] if workers else [])]
     work = work or output / "work"
-    job = Build(input, output, load(config), work, overwrite, beam_args)
+    settings = ignoring(load(config), ignore_optout or ())
+    job = Build(input, output, settings, work, overwrite, beam_args)
+    if ignored := settings.rights.ignore:
+        typer.echo(f"m3w: opt-outs ignored by your choice: {', '.join(ignored)}", err=True)
     try:
         run_build(job, Console(stderr=True))
     except KeyboardInterrupt:

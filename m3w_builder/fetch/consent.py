@@ -7,9 +7,9 @@ from mmap import mmap
 from m3w_builder.config import RightsConfig
 from m3w_builder.errors import MediaError
 from m3w_builder.optouts import (
-    OptOutLists,
     answer_optouts,
     embedded_optouts,
+    optout_lists,
     product_token,
     respected,
 )
@@ -30,7 +30,7 @@ class Consent:
     def __init__(self, rights: RightsConfig, user_agent: str) -> None:
         self.agent = product_token(user_agent)
         self._ignore = rights.ignore
-        self._lists = OptOutLists.load(rights.optout_lists)
+        self._lists = optout_lists(rights.optout_lists)
 
     def of_url(self, url: str) -> list[OptOut]:
         """Returns what the user's lists say of a URL."""
@@ -49,7 +49,7 @@ class Consent:
     def require(self, found: Iterable[OptOut], kind: MediaKind) -> None:
         """Raises OptedOutError when one of the opt-outs is about this kind and not ignored."""
         found = tuple(dict.fromkeys(found))
-        if decisive := respected(found, self._ignore, "text" if kind == "subtitles" else kind):
+        if decisive := respected(found, self._ignore, kind):
             raise OptedOutError(decisive[0], found)
 
 

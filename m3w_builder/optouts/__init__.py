@@ -8,12 +8,23 @@ docs/rights.md has the table of what is read, what it means, and what is not rea
 from m3w_builder.optouts.answers import answer_optouts, page_optouts, product_token
 from m3w_builder.optouts.directives import Kind, covers
 from m3w_builder.optouts.embedded import embedded_optouts
-from m3w_builder.optouts.lists import OptOutLists
-from m3w_builder.optouts.respect import SIGNALS, respected
+from m3w_builder.optouts.lists import OptOutLists, optout_lists
+from m3w_builder.optouts.respect import (
+    REASON,
+    SIGNALS,
+    evidence,
+    media_refusal,
+    page_refusal,
+    respected,
+    rights_digest,
+    signals,
+    summary,
+)
 from m3w_builder.optouts.robots import AiTxt, Robots
 from m3w_builder.optouts.tdm import TdmRep
 
 __all__ = [
+    "REASON",
     "SIGNALS",
     "AiTxt",
     "Kind",
@@ -23,7 +34,14 @@ __all__ = [
     "answer_optouts",
     "covers",
     "embedded_optouts",
+    "evidence",
+    "media_refusal",
+    "optout_lists",
     "page_optouts",
+    "page_refusal",
     "product_token",
     "respected",
+    "rights_digest",
+    "signals",
+    "summary",
 ]

@@ -7,7 +7,7 @@ from m3w_builder.optouts.tdm import NAME, reservation
 from m3w_builder.types import OptOut
 
 Pairs = Iterable[tuple[str, str]]
-MAX_OPTOUTS = 20  # of one answer; a real one has one or two
+Said = Iterator[tuple[str, OptOut]]  # what is said, by its directive, and the evidence
 
 
 def product_token(user_agent: str) -> str:
@@ -19,14 +19,15 @@ def product_token(user_agent: str) -> str:
 def answer_optouts(
     headers: Pairs, *, agent: str, where: str, when: str, now: str = ""
 ) -> tuple[OptOut, ...]:
-    """Returns what the headers of an answer reserve; each header by itself, names in any case.
+    """Returns what the headers of an answer reserve, each directive once; names in any case.
 
+    Each header is read by itself: joined ones would give one's agent to the other's directives.
     `where` is the URL that answered, `when` its time as evidence, `now` what unavailable_after is
     compared with (default: `when`); both are ISO 8601, or "" where unknown.
     """
     headers = list(headers)
     return _distinct(
-        [*_robots_headers(headers, agent, where, when, now or when), *_tdm(headers, where, when)]
+        *_robots_headers(headers, agent, where, when, now or when), *_tdm(headers, where, when)
     )
 
 
@@ -35,31 +36,33 @@ def page_optouts(
 ) -> tuple[OptOut, ...]:
     """Returns what a page reserves: by its headers, and by its meta elements as (name, content).
 
-    A tdm-reservation of the page supersedes that of its headers (TDMRep, 4.4): 0 lifts a 1.
+    A tdm-reservation of the page supersedes that of its headers (TDMRep, "Processing priority"): 0 lifts a 1.
     """
     metas, headers = [(name.lower(), content) for name, content in metas], list(headers)
-    found = list(_robots_headers(headers, agent, where, when, now or when))
-    for name, content in metas:
-        if addressee := _addressee(name, agent):
-            found += [
-                OptOut("meta-robots", where, words, when)
-                for _, words in directives(content, agent, now or when, addressee)
-            ]
-    said = [(value, text) for name, text in metas if name == NAME and (value := _said(text))]
-    if not said:
-        found += _tdm(headers, where, when)
-    elif any(value == "reserved" for value, _ in said):
-        found.append(OptOut("tdm-meta", where, f"{NAME}: 1", when))
-    return _distinct(found)
+    said = [value for name, text in metas if name == NAME and (value := _said(text))]
+    if "reserved" in said:
+        tdm = [(NAME, OptOut("tdm-meta", where, f"{NAME}: 1", when))]
+    else:
+        tdm = [] if said else [*_tdm(headers, where, when)]
+    return _distinct(
+        *_robots_headers(headers, agent, where, when, now or when),
+        *_robots_metas(metas, agent, where, when, now or when),
+        *tdm,
+    )
 
 
-def _robots_headers(
-    headers: Pairs, agent: str, where: str, when: str, now: str
-) -> Iterator[OptOut]:
+def _robots_headers(headers: Pairs, agent: str, where: str, when: str, now: str) -> Said:
     for name, text in headers:
         if name.lower() == "x-robots-tag":
-            for _, words in directives(text, agent, now):
-                yield OptOut("x-robots-tag", where, words, when)
+            for directive, words in directives(text, agent, now):
+                yield directive, OptOut("x-robots-tag", where, words, when)
+
+
+def _robots_metas(metas: Pairs, agent: str, where: str, when: str, now: str) -> Said:
+    for name, text in metas:
+        if addressee := _addressee(name, agent):
+            for directive, words in directives(text, agent, now, addressee):
+                yield directive, OptOut("meta-robots", where, words, when)
 
 
 def _addressee(name: str, agent: str) -> str:
@@ -72,12 +75,11 @@ def _addressee(name: str, agent: str) -> str:
     return name if name == agent.lower() or name.endswith("bot") else ""
 
 
-def _tdm(headers: Pairs, where: str, when: str) -> list[OptOut]:
-    """Returns the reservation of the headers (TDMRep, 4.1); of several, 1 wins."""
+def _tdm(headers: Pairs, where: str, when: str) -> Said:
+    """Yields the reservation of the headers (TDMRep); of several, 1 wins."""
     for name, text in headers:
         if name.lower() == NAME and _said(text) == "reserved":
-            return [OptOut("tdm-header", where, f"{NAME}: {text.strip()}"[:MAX_FOUND], when)]
-    return []
+            yield NAME, OptOut("tdm-header", where, f"{NAME}: {text.strip()}"[:MAX_FOUND], when)
 
 
 def _said(text: str) -> str:
@@ -86,5 +88,9 @@ def _said(text: str) -> str:
     return "reserved" if True in values else "permitted" if False in values else ""
 
 
-def _distinct(found: Iterable[OptOut]) -> tuple[OptOut, ...]:
-    return tuple(dict.fromkeys(found))[:MAX_OPTOUTS]
+def _distinct(*said: tuple[str, OptOut]) -> tuple[OptOut, ...]:
+    """Returns the first of each signal and directive: at most some twenty, whatever was sent."""
+    found: dict[tuple[str, str], OptOut] = {}
+    for directive, optout in said:
+        found.setdefault((optout.signal, directive), optout)
+    return tuple(found.values())

@@ -11,17 +11,18 @@ from mmap import mmap
 
 from m3w_builder.types import OptOut
 
-# plus:DataMining (IPTC Photo Metadata 2023.1, PLUS LDF 2.0.1): an attribute, or an element around
+# plus:DataMining (IPTC Photo Metadata 2023.1): an attribute, or an element around
 # its value. DMI-PROHIBITED and each of its kinds reserve; -ALLOWED and -UNSPECIFIED do not.
 _PROPERTY = b":DataMining"
 _VALUE = re.compile(rb"DMI-PROHIBITED[A-Z-]{0,50}")
 _REACH = 400  # bytes from the property's name to its value: rdf:resource, rdf:Bag/li, blanks
 # c2pa.training-mining (C2PA 1.x) and cawg.training-mining (CAWG 1.0, 1.1): a map of entries, each with
-# its use. "constrained" allows nothing without asking (CAWG 1.1, 3.2).
+# its use. "constrained" allows nothing without asking (CAWG 1.1).
 _ASSERTION = b".training-mining"
 _ENTRY = re.compile(
     rb"((?:c2pa|cawg)\.(?:ai_generative_training|ai_training|data_mining))"
-    rb".{1,12}?use.{1,6}?(notAllowed|constrained)",
+    # The keys of an entry are in any order: "constraint_info" with its words may come first.
+    rb".{1,400}?[c\"]use.{1,6}?(notAllowed|constrained|allowed)",
     re.S,
 )
 _BOX = 4096  # bytes from the assertion's label to the end of its map
@@ -30,7 +31,10 @@ MAX_PLACES = 16  # of one name in one file
 
 
 def embedded_optouts(body: bytes | mmap, *, where: str, when: str) -> tuple[OptOut, ...]:
-    """Returns what the metadata inside an image or video file reserves; `where` is its URL."""
+    """Returns what the metadata inside an image or video file reserves; `where` is its URL.
+
+    A large file may be mapped instead of read.
+    """
     found = [*_data_mining(body), *_training(body)]
     return tuple(OptOut("embedded", where, text[:MAX_FOUND], when) for text in dict.fromkeys(found))
 
@@ -44,7 +48,8 @@ def _data_mining(body: bytes | mmap) -> Iterator[str]:
 def _training(body: bytes | mmap) -> Iterator[str]:
     for at in _places(body, _ASSERTION):
         for entry in _ENTRY.finditer(body, at, at + _BOX):
-            yield f"{entry[1].decode('ascii')} {entry[2].decode('ascii')}"
+            if entry[2] != b"allowed":
+                yield f"{entry[1].decode('ascii')} {entry[2].decode('ascii')}"
 
 
 def _places(body: bytes | mmap, name: bytes) -> Iterator[int]:

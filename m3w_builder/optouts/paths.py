@@ -36,9 +36,9 @@ class Pattern:
 
     def matches(self, path: str) -> bool:
         """Tells whether a path of `path_of` begins with the pattern, or is it where "$" ends it."""
-        first, *middle = self.parts
-        if not path.startswith(first):
+        if not path.startswith(self.parts[0]):
             return False
+        first, *middle = self.parts
         at = len(first)
         if not middle:
             return not self.whole or at == len(path)

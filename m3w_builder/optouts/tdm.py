@@ -25,7 +25,7 @@ class TdmRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TdmRep:
-    """What a /.well-known/tdmrep.json says (4.2)."""
+    """What a /.well-known/tdmrep.json says."""
 
     rules: tuple[TdmRule, ...] = ()
 
@@ -69,5 +69,5 @@ def _rule(row: Any) -> TdmRule | None:
 
 
 def reservation(value: str) -> bool | None:
-    """Returns True for 1, False for 0, None for what says neither (3.1: unset)."""
+    """Returns True for 1, False for 0, None for what says neither ("unset")."""
     return {"1": True, "0": False}.get(value.strip().strip("\"'"))

@@ -16,11 +16,12 @@ SHORT = 160  # characters of a dropped text in the table
 
 
 def as_json(view: View) -> dict[str, Any]:
-    """Returns the documents, what was dropped of the page with its reason, and the rejects."""
+    """Returns the documents, what was dropped of the page with its reason, rejects and opt-outs."""
     return {
         "documents": [_plain(document) for document in view.documents],
         "dropped": [_dropped(block) for block in view.dropped],
         "rejects": [asdict(reject) for reject in view.rejects],
+        "optouts": [asdict(optout) for optout in view.optouts],
     }
 
 
@@ -47,6 +48,8 @@ def tables(view: View, every: bool = False) -> Iterator[RenderableType]:
         yield Line(
             f"dropped {total}: {counts}{'' if every else ' (--all shows them)'}", style="dim"
         )
+    if view.refusal:
+        yield Line(safe(view.refusal), style="red")
     verdict, passes = view.verdict
     yield Line(safe(verdict), style="green" if passes else "yellow")
     pairs = [d for d in view.documents if d.kind != "interleaved"]

@@ -8,14 +8,15 @@ from functools import cached_property
 from lxml import etree
 
 from m3w_builder import text
-from m3w_builder.config import Config, SelectConfig
+from m3w_builder.config import Config, RightsConfig, SelectConfig
 from m3w_builder.errors import InputError, PageError
-from m3w_builder.extract import extract
+from m3w_builder.extract import extract, optouts_of
 from m3w_builder.images import IMAGE_TAGS
 from m3w_builder.interleave import ParsedPage, node, read_page
+from m3w_builder.optouts import evidence, page_refusal
 from m3w_builder.pages.places import Places, find
 from m3w_builder.rules import decide
-from m3w_builder.types import Document, Node, Page, Reject, Text
+from m3w_builder.types import Document, Node, OptOut, Page, Reject, Text
 
 Element = etree._Element
 
@@ -54,6 +55,8 @@ class View:
     rejects: list[Reject]
     places: Places
     blocks: list[Block]  # in page order, after what only the metadata name
+    optouts: tuple[OptOut, ...] = ()  # of the page
+    refusal: str = ""  # what select would do about them
 
     @cached_property
     def document(self) -> Document | None:
@@ -121,7 +124,19 @@ def look(page: Page, config: Config, name: str = "") -> View:
         blocks = [*_blocks(parsed, places, document, rejects)]
     except PageError as error:
         raise InputError(f"{name or page.url}: the page is rejected: {error}") from error
-    return View(page, parsed, documents, rejects, places, blocks)
+    optouts = optouts_of(parsed, config)
+    refusal = _refusal(parsed.url, optouts, config.rights)
+    return View(page, parsed, documents, rejects, places, blocks, optouts, refusal)
+
+
+def _refusal(url: str, optouts: tuple[OptOut, ...], rights: RightsConfig) -> str:
+    """Returns what follows from a page's opt-outs, "" if it has none and is on no list."""
+    if page := page_refusal(url, optouts, rights):
+        return f"the page opts out: {evidence(page)}"
+    if media := page_refusal(url, optouts, rights, "image"):
+        return f"the page opts out for its images and videos: {evidence(media)}"
+    names = ", ".join(f"{o.signal}: {o.found}" for o in optouts)
+    return f"opt-outs that are ignored: {names}" if names else ""
 
 
 def _blocks(

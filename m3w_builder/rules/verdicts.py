@@ -263,6 +263,16 @@ _HEADINGS: dict[Subject, str] = {
     "image_text": "Image-text pairs",
     "video_text": "Video-text pairs",
 }
+_RIGHTS = """\
+## Opt-outs
+
+Before all other rules; docs/rights.md tells which signals there are.
+
+| reason | dropped for | setting and default | source |
+| --- | --- | --- | --- |
+| `opted_out` | a reservation of rights, by the page or the file itself, or on a list of the user's | \
+`rights.ignore = []`, `rights.optout_lists = []` | docs/rights.md |
+"""
 _PREAMBLE = """\
 # Rules
 
@@ -274,7 +284,7 @@ A value equal to the bound passes, except where the bound is marked open. Settin
 
 def markdown() -> str:
     """Returns docs/rules.md: each rule with its bounds and source, and how numbers are counted."""
-    lines = [_PREAMBLE]
+    lines = [_PREAMBLE, _RIGHTS]
     for subject, heading in _HEADINGS.items():
         lines += [f"## {heading}", ""]
         lines += ["| reason | dropped for | setting and default | source |"]

@@ -1,11 +1,12 @@
 """What travels with the shards: the dataset card (README.md) and its ML Croissant description.
 
-Both depend on the manifest rows alone, so that a rerun writes the same bytes.
+Both depend on what the manifest says alone, so that a rerun writes the same bytes.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from m3w_builder.samples import Record
 from m3w_builder.shards.tally import Row, totals
@@ -74,13 +75,19 @@ Stock `webdataset` reads a truncated shard without an error: `m3w check .` compa
 - `waterfall.json`: counts from pages to samples. `report.html`: the same to look at.
 - `manifest.jsonl`: one row per shard, written last. `index.json`, `croissant.json`: for loaders.
 
+## Opt-outs
+
+{optouts}
+
 ## Licence
 
 {licence}
 """
 
 
-def card(rows: Iterable[Row], title: str, config: str, version: str) -> str:
+def card(
+    rows: Iterable[Row], title: str, config: str, version: str, optouts: Mapping[str, Any]
+) -> str:
     """Returns the dataset card: YAML front matter as on the Hugging Face Hub, then Markdown."""
     rows = list(rows)
     found = totals(rows)
@@ -93,9 +100,21 @@ def card(rows: Iterable[Row], title: str, config: str, version: str) -> str:
         languages=_languages(rows),
         loading=LOADING.format(kind=next(iter(found), "interleaved")),
         licence=LICENCE,
+        optouts=_optouts(optouts),
     )
     documents = sum(total["documents"] for total in found.values())
     return "\n".join([*_front_matter(title, rows, documents), body])
+
+
+def _optouts(optouts: Mapping[str, Any]) -> str:
+    """Returns what was found and, first of all, what was not respected."""
+    ignored = ", ".join(f"`{signal}`" for signal in optouts["ignored"])
+    found = ", ".join(f"`{signal}` {count:,}" for signal, count in optouts["found"].items())
+    warning = f"**These signals were ignored by the user's choice: {ignored}.**" if ignored else ""
+    respect = "All others were" if ignored else "Every reservation of rights that was found was"
+    counted = f"Found, in pages and media answers: {found or 'none'}."
+    rest = f"{respect} respected: what it covers is not in the shards, and stands in `rejects/`."
+    return "\n".join(filter(None, (warning, rest, counted)))
 
 
 def _front_matter(title: str, rows: list[Row], documents: int) -> list[str]:

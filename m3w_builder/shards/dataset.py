@@ -21,6 +21,7 @@ from m3w_builder.shards.valid import problems
 MANIFEST = "manifest.jsonl"
 WATERFALL = "waterfall.json"
 CROISSANT = "croissant.json"
+NO_OPTOUTS: Record = {"ignored": [], "found": {}}
 
 
 @dataclass(frozen=True)
@@ -76,21 +77,38 @@ def _shards(path: Path) -> list[tuple[Path, Row]]:
     return [(path, describe(path))]
 
 
-def finish(folder: Path, rows: Iterable[Row], *, title: str, config: str, version: str) -> None:
-    """Writes index, card and Croissant description of finished shards and, last, the manifest."""
+def finish(
+    folder: Path,
+    rows: Iterable[Row],
+    *,
+    title: str,
+    config: str,
+    version: str,
+    optouts: Record | None = None,
+) -> None:
+    """Writes index, card and Croissant description of finished shards and, last, the manifest.
+
+    `optouts` is what `m3w_builder.optouts.summary` gives: the ignored signals, and those found.
+    """
+    optouts = optouts or NO_OPTOUTS
     ordered = sorted(rows, key=lambda row: row["path"])
     write_text(folder / "index.json", canonical_json(shard_index(ordered)) + "\n")
-    write_text(folder / "README.md", card(ordered, title, config, version))
+    write_text(folder / "README.md", card(ordered, title, config, version, optouts))
     write_text(folder / CROISSANT, croissant(ordered, title))
-    write_manifest(folder, ordered, config, version)
+    write_manifest(folder, ordered, config, version, optouts)
 
 
-def write_manifest(folder: Path, rows: Iterable[Row], config: str, version: str) -> None:
-    """Writes one line per shard with the configuration's digest and the code version."""
+def write_manifest(
+    folder: Path,
+    rows: Iterable[Row],
+    config: str,
+    version: str,
+    optouts: Record = NO_OPTOUTS,
+) -> None:
+    """Writes one line per shard with the configuration's digest, the code version and the opt-outs."""
+    said = {"config": config, "version": version, "optouts": optouts}
     ordered = sorted(rows, key=lambda row: row["path"])
-    lines = [
-        canonical_json({**row, "config": config, "version": version}) + "\n" for row in ordered
-    ]
+    lines = [canonical_json({**row, **said}) + "\n" for row in ordered]
     write_text(folder / MANIFEST, "".join(lines))
 
 
