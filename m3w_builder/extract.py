@@ -12,11 +12,11 @@ from pathlib import Path
 from m3w_builder.config import Config, digest
 from m3w_builder.dedup import text_key
 from m3w_builder.errors import InputError, MediaError, PageError
-from m3w_builder.fetch import Session, download
-from m3w_builder.inputs import Unit, folder_of, local_resource, read_pages, read_urls
+from m3w_builder.fetch import Client
+from m3w_builder.inputs import Unit, folder_of, live_page, local_resource, read_pages, read_urls
 from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.language import detect
-from m3w_builder.optouts import page_optouts, product_token, signals
+from m3w_builder.optouts import page_optouts, product_token, rights_digest, signals
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.rules import measure, unigrams
 from m3w_builder.sandbox import Beat, ItemDied, sandbox
@@ -205,7 +205,7 @@ def _live_pages(
     unit: Unit, config: Config, beat: Beat, skip: Mapping[str, tuple[str, str]]
 ) -> Iterator[Page | Reject]:
     """Yields the pages of a URL list, over the network; a look-up that hangs is at fault, too."""
-    with Session(config.fetch) as session:
+    with Client(config.fetch, config.rights) as client:
         for line in read_urls(unit):
             url = canonical(line)
             if not url:
@@ -216,22 +216,9 @@ def _live_pages(
                 yield Reject(item_id(url), url, "extract", *skip[url])
                 continue
             try:
-                response = download(
-                    url,
-                    config=config.fetch,
-                    session=session,
-                    max_bytes=config.extract.max_page_bytes,
-                )
+                yield live_page(url, client, config.extract.max_page_bytes)
             except MediaError as error:
                 yield Reject(item_id(url), url, "extract", error.reason, error.detail)
-            else:
-                yield Page(
-                    canonical(response.final_url) or url,
-                    response.body,
-                    response.content_type,
-                    record=f"url:{item_id(url)}",
-                    source=url,
-                )
 
 
 def fingerprint(units: Iterable[Unit], config: Config) -> list[str]:
@@ -242,5 +229,6 @@ def fingerprint(units: Iterable[Unit], config: Config) -> list[str]:
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         found += [f"{f} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files]
     if any(u.kind == "urls" for u in units):
-        found.append(digest(config.fetch))  # pages come over the network too
+        # Pages come over the network, too.
+        found += [digest(config.fetch), rights_digest(config.rights)]
     return found

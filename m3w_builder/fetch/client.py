@@ -10,7 +10,8 @@ from m3w_builder.fetch.consent import Consent, formats
 from m3w_builder.fetch.download import Headers, Response, StatusError, download
 from m3w_builder.fetch.records import MAX_BYTES, Records, now
 from m3w_builder.fetch.sockets import Session
-from m3w_builder.types import MediaKind, OptOut
+from m3w_builder.optouts import Kind
+from m3w_builder.types import OptOut
 
 
 class Client:
@@ -35,7 +36,7 @@ class Client:
     def get(
         self,
         url: str,
-        kind: MediaKind,
+        kind: Kind,
         *,
         max_bytes: int,
         room: Room | None = None,
@@ -91,13 +92,19 @@ class Client:
         """Closes the idle connections."""
         self._session.close()
 
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class _Way:
     """The checks of one download, and what they found."""
 
-    def __init__(self, client: Client, kind: MediaKind, room: Room | None) -> None:
+    def __init__(self, client: Client, kind: Kind, room: Room | None) -> None:
         self._client = client
-        self._kind: MediaKind = kind
+        self._kind: Kind = kind
         self._room = room
         self.found: list[OptOut] = []
 
@@ -105,6 +112,8 @@ class _Way:
         self._note(self._client.url_optouts(url))
 
     def answer(self, url: str, headers: Headers) -> None:
+        if self._kind == "text":
+            return  # a page: extract reads its headers together with its meta elements
         self._note(self._client.consent.of_answer(headers, url, now()))
         content_type = next((v for name, v in headers if name.lower() == "content-type"), "")
         self._note(self._client.url_optouts(url, formats(content_type)))

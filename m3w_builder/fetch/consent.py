@@ -7,13 +7,14 @@ from mmap import mmap
 from m3w_builder.config import RightsConfig
 from m3w_builder.errors import MediaError
 from m3w_builder.optouts import (
+    Kind,
     answer_optouts,
     embedded_optouts,
     optout_lists,
     product_token,
     respected,
 )
-from m3w_builder.types import MediaKind, OptOut
+from m3w_builder.types import OptOut
 
 
 class OptedOutError(MediaError):
@@ -46,7 +47,7 @@ class Consent:
         listed = self._lists.sha256(sha256)
         return [*embedded_optouts(body, where=where, when=when), *([listed] if listed else [])]
 
-    def require(self, found: Iterable[OptOut], kind: MediaKind) -> None:
+    def require(self, found: Iterable[OptOut], kind: Kind) -> None:
         """Raises OptedOutError when one of the opt-outs is about this kind and not ignored."""
         found = tuple(dict.fromkeys(found))
         if decisive := respected(found, self._ignore, kind):

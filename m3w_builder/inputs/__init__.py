@@ -3,6 +3,7 @@
 WARC and ARC files are cut by bytes, folders of saved HTML and lists of URLs by entries.
 """
 
+from m3w_builder.inputs.live import live_page as live_page
 from m3w_builder.inputs.pages import read_pages as read_pages
 from m3w_builder.inputs.saved import folder_of as folder_of
 from m3w_builder.inputs.saved import local_resource as local_resource

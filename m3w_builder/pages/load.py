@@ -7,8 +7,8 @@ from pathlib import Path
 
 from m3w_builder.config import Config
 from m3w_builder.errors import InputError, MediaError
-from m3w_builder.fetch import Session, download
-from m3w_builder.inputs import plan, read_pages
+from m3w_builder.fetch import Client
+from m3w_builder.inputs import live_page, plan, read_pages
 from m3w_builder.types import Page, Reject
 from m3w_builder.urls import canonical
 
@@ -58,17 +58,8 @@ def _canonical(url: str) -> str:
 
 
 def _download(url: str, config: Config) -> Page:
-    """Returns a page of the web, over the same guarded connections as those of a URL list."""
-    address = _canonical(url)
     try:
-        with Session(config.fetch) as session:
-            answer = download(
-                address,
-                config=config.fetch,
-                session=session,
-                max_bytes=config.extract.max_page_bytes,
-            )
+        with Client(config.fetch, config.rights) as client:
+            return live_page(_canonical(url), client, config.extract.max_page_bytes)
     except MediaError as error:
         raise InputError(f"{url}: {error}") from error
-    final = canonical(answer.final_url) or address
-    return Page(final, answer.body, answer.content_type, source=address)
