@@ -316,6 +316,14 @@ def ignoring(config: Config, signals: Iterable[str]) -> Config:
     return config.model_copy(update={"rights": config.rights.model_copy(update={"ignore": rights})})
 
 
+def with_archives(config: Config, patterns: Iterable[str]) -> Config:
+    """Returns the configuration with further archives that serve what is gone."""
+    archives = tuple(dict.fromkeys((*config.fetch.archives, *patterns)))
+    return config.model_copy(
+        update={"fetch": config.fetch.model_copy(update={"archives": archives})}
+    )
+
+
 def _explain(error: Any) -> str:
     """Returns one validation error as "key: expected ..., found ..."."""
     key = ".".join(str(part) for part in error["loc"]) or "configuration"

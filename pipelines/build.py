@@ -28,6 +28,7 @@ class Build:
     work: Path
     overwrite: bool = False
     beam_args: Sequence[str] = ()
+    retry_failed: bool = False  # of an earlier run's media
 
 
 def build(job: Build, console: Console) -> None:
@@ -43,13 +44,18 @@ def build(job: Build, console: Console) -> None:
         Display(console).shown() as display,
     ):
         fetching = fetch.open_fetch(extracting, job.work, config)
+        again = job.retry_failed and fetching.finished
+        if again:
+            with display.watch(fetching):
+                fetch.retry(fetching, config, beam_args)
         selecting = select.open_select(fetching, job.work, config)
         writing = write.open_write(selecting, job.work, config, job.output)
-        write.claim(job.output, writing, overwrite=job.overwrite)
+        write.claim(job.output, writing, overwrite=job.overwrite or again)
         with display.watch(extracting, len(units)):
             extract.run(extracting, units, config, beam_args)
-        with display.watch(fetching):
-            fetch.run(extracting, fetching, config, beam_args)
+        if not again:
+            with display.watch(fetching):
+                fetch.run(extracting, fetching, config, beam_args)
         with display.watch(selecting):
             select.run(fetching, selecting, config, beam_args)
         shards = len(plan_shards(selecting.counts(), config.write.shard_bytes))
@@ -77,9 +83,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument(
         "--overwrite", action="store_true", help="replace another build's shards"
     )
+    arguments.add_argument(
+        "--retry-failed", action="store_true", help="ask once more for media that were not had"
+    )
     args, beam_args = arguments.parse_known_args(argv)
     work = args.work or args.output / "work"
-    job = Build(args.input, args.output, load(args.config), work, args.overwrite, beam_args)
+    config = load(args.config)
+    job = Build(args.input, args.output, config, work, args.overwrite, beam_args, args.retry_failed)
     build(job, Console(stderr=True))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from m3w_builder.config import default_toml, ignoring, load
+from m3w_builder.config import default_toml, ignoring, load, with_archives
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +46,15 @@ def build(
             "The manifest and the card say so.",
         ),
     ] = None,
+    archive: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="WARC files or CDX indexes that serve media whose URL is gone; a glob, repeatable."
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask once more for media that were not had.")
+    ] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the yield waterfall as JSON.")
     ] = False,
@@ -64,8 +73,8 @@ def build(
 
     beam_args = [*context.args, *([f"--workers={workers}"] if workers else [])]
     work = work or output / "work"
-    settings = ignoring(load(config), ignore_optout or ())
-    job = Build(input, output, settings, work, overwrite, beam_args)
+    settings = with_archives(ignoring(load(config), ignore_optout or ()), archive or ())
+    job = Build(input, output, settings, work, overwrite, beam_args, retry_failed)
     if ignored := settings.rights.ignore:
         typer.echo(f"m3w: opt-outs ignored by your choice: {', '.join(ignored)}", err=True)
     try:

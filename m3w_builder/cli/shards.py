@@ -1,4 +1,4 @@
-"""m3w ls, show, stats, check, report: look at finished data.
+"""m3w ls, show, stats, check, verify, report: look at finished data.
 
 A PATH is the folder of a finished dataset or a single tar; every lister has --json.
 """
@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs."""
-    for verb in (ls, show, stats, check, report):
+    for verb in (ls, show, stats, check, verify, report):
         app.command()(verb)
 
 
@@ -152,6 +152,50 @@ def check(
     elif not found:
         typer.echo("ok: nothing is wrong")
     raise typer.Exit(1 if found else 0)
+
+
+def verify(
+    path: Annotated[
+        Path, typer.Argument(help="A dataset, or a fetch stage's folder.", show_default=False)
+    ],
+    sample: Annotated[
+        int, typer.Option(min=0, help="Ask for so many, spread evenly; 0: for all.")
+    ] = 0,
+    conditional: Annotated[
+        bool,
+        typer.Option(
+            "--conditional", help="Believe a server's 304 to the ETag that a fetch stage kept."
+        ),
+    ] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file of the build.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download the media again and compare their sha256; exit code 1 when any is not the same.
+
+    Example: m3w verify out/ --sample 200
+
+    Example: m3w verify out/work/fetch-0123456789abcdef --conditional --json
+    """
+    from collections import Counter
+    from dataclasses import asdict
+
+    from m3w_builder import verify as verifying
+    from m3w_builder.config import load
+
+    items = verifying.known(path)
+    if 0 < sample < len(items):
+        items = [items[n * len(items) // sample] for n in range(sample)]
+    verdicts = verifying.verify(items, load(config), conditional=conditional)
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    if as_json:
+        rows = [asdict(verdict) for verdict in verdicts]
+        _print_json({"counts": dict(sorted(counts.items())), "verdicts": rows})
+    else:
+        for verdict in verdicts:
+            if verdict.verdict != "same":
+                typer.echo(f"{verdict.verdict}: {verdict.url} {verdict.detail}".rstrip())
+        typer.echo(f"{counts['same']:,} of {len(items):,} are the same")
+    raise typer.Exit(1 if counts.keys() - {"same"} else 0)
 
 
 def report(

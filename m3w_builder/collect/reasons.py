@@ -1,5 +1,7 @@
 """Why a media URL cannot be used, and which of the reasons may pass with time."""
 
+from m3w_builder.fetch import TRANSIENT
+
 # Every status that a Media row can have besides "ok".
 REASONS = {
     # where it comes from
@@ -45,13 +47,6 @@ REASONS = {
     "video_timeout": "not decoded within video_seconds",
 }
 
-# What may end better at another time: `attempts` are made for these, and --retry-failed asks again.
-TRANSIENT = frozenset(
-    {"unreachable", "timeout", "bad_response", "truncated_body", "robots_unreachable"}
-)
-TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-BUSY_STATUS = frozenset({429, 503})  # the whole host asks for a pause
-NO_ANSWER = frozenset({"unreachable", "timeout", "tls_error"})
 # What an archive may stand in for: the live URL is gone, or no longer what it was.
 GONE = frozenset(
     {"unreachable", "timeout", "tls_error", "bad_response", "http_status", "host_dead"}

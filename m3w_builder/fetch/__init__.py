@@ -13,4 +13,6 @@ from m3w_builder.fetch.download import Response as Response
 from m3w_builder.fetch.download import StatusError as StatusError
 from m3w_builder.fetch.download import download as download
 from m3w_builder.fetch.hosts import Turns as Turns
+from m3w_builder.fetch.polite import TRANSIENT as TRANSIENT
+from m3w_builder.fetch.polite import ask_all as ask_all
 from m3w_builder.fetch.sockets import Session as Session

@@ -1,13 +1,12 @@
 """One worker's way to the network: what it may ask, what it asked already, and how much it may hold."""
 
 from pathlib import Path
-from typing import BinaryIO
 
 from m3w_builder.config import FetchConfig, RightsConfig
 from m3w_builder.errors import MediaError
 from m3w_builder.fetch.budget import Budget, Room
 from m3w_builder.fetch.consent import Consent, formats
-from m3w_builder.fetch.download import Headers, Response, StatusError, download
+from m3w_builder.fetch.download import Headers, Response, Sink, StatusError, download
 from m3w_builder.fetch.records import MAX_BYTES, Records, now
 from m3w_builder.fetch.sockets import Session
 from m3w_builder.optouts import Kind
@@ -40,7 +39,7 @@ class Client:
         *,
         max_bytes: int,
         room: Room | None = None,
-        into: BinaryIO | None = None,
+        into: Sink | None = None,
         conditions: Headers = (),
     ) -> tuple[Response, tuple[OptOut, ...]]:
         """Returns the answer and the opt-outs found on the way that are not respected; raises MediaError.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import (
@@ -44,6 +44,12 @@ class Response:
     content_type: str
     status: int
     headers: Headers = ()
+
+
+class Sink(Protocol):
+    """Where a body goes piece by piece: a file, or what only counts and hashes."""
+
+    def write(self, data: bytes, /) -> int: ...
 
 
 class StatusError(MediaError):
@@ -85,7 +91,7 @@ def download(
     config: FetchConfig,
     session: Session,
     max_bytes: int,
-    into: BinaryIO | None = None,
+    into: Sink | None = None,
     checks: Checks | None = None,
     conditions: Headers = (),
 ) -> Response:
