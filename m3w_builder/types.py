@@ -176,10 +176,13 @@ class Media:
     height: int = 0
     reencoded: bool = False
     phash: str = ""  # images: PDQ, 64 hex digits
+    phash64: str = ""  # images: the hash that forgives crops, 16 hex digits
     scores: dict[str, float] = field(default_factory=dict)  # "flatness", ...
     etag: str = ""  # of the live answer, for a conditional re-fetch
     last_modified: str = ""
-    optouts: tuple[OptOut, ...] = ()  # that were found on the way, whether or not they are respected
+    optouts: tuple[
+        OptOut, ...
+    ] = ()  # that were found on the way, whether or not they are respected
     pack: str = ""  # file name inside the fetch stage's packs/
     offset: int = 0  # of the stored bytes in the pack (images)
     length: int = 0
