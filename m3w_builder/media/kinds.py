@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
-from PIL.IcoImagePlugin import IcoImageFile
+from PIL.IcoImagePlugin import IcoFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -37,8 +37,11 @@ class Kind:
 
 
 def _largest_icon(file: BytesIO) -> Image.Image:
-    """Returns the largest picture of an icon, with its own size: the directory's may be a lie."""
-    return IcoImageFile(file).ico.frame(0)
+    """Returns the largest picture of an icon, with its own size: the directory's may be a lie.
+
+    Not IcoImageFile, which decodes while it opens.
+    """
+    return IcoFile(file).frame(0)
 
 
 JPEG = Kind("JPEG", JpegImageFile, keep="jpg", lossy=True)

@@ -72,14 +72,14 @@ def measure_image(body: bytes, *, config: FetchConfig) -> StoredImage:
         small = pixels.scaled(picture, SCORER_SIDE if called else GREY_SIDE, grey=not called)
     grey = pixels.scaled(small, GREY_SIDE, grey=True)
     phash, phash64, quality = perceptual_hashes(grey)
-    scores = {**_grey_scores(grey), "pdq_quality": float(quality)}
+    scores = {**grey_scores(grey), "pdq_quality": float(quality)}
     for score in called:
         scores |= score(small)
     stored, extension = (plain.body, kind.keep) if kept else pixels.encoded(picture, image, kind)
     return StoredImage(stored, extension, width, height, not kept, phash, phash64, scores)
 
 
-def _grey_scores(grey: Image.Image) -> dict[str, float]:
+def grey_scores(grey: Image.Image) -> dict[str, float]:
     """Returns what the grey levels (0 to 255) of the small copy tell.
 
     flatness: their standard deviation; 0 is a single colour.

@@ -11,7 +11,7 @@ It is read here before Pillow sees it: no decoder meets a compressed comment of 
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from struct import pack, unpack_from
 
@@ -53,7 +53,7 @@ class Stripped:
 
 def strip_jpeg(body: bytes) -> Stripped:
     """Returns a JPEG of JFIF, ICC, Adobe and coding segments (ITU T.81, B.1)."""
-    parts: list[bytes] = [body[:2]]
+    parts: list[bytes | memoryview] = [body[:2]]
     profile: dict[int, bytes] = {}  # place among the parts -> sequence number, piece
     exif, space = b"", b""
     for marker, whole, payload in _segments(body):
@@ -61,9 +61,9 @@ def strip_jpeg(body: bytes) -> Stripped:
             space = JPEG_SPACES.get(payload[5], b"")
         if marker in CODING or marker == EOI:
             parts.append(whole)
-        elif marker == APP0 and payload.startswith(b"JFIF\0"):
+        elif marker == APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
             parts.append(_segment(APP0, payload[:12] + b"\0\0"))  # without its thumbnail
-        elif marker == APP14 and payload.startswith(b"Adobe"):
+        elif marker == APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
             parts.append(_segment(APP14, payload[:12]))
         elif marker == APP2 and payload.startswith(ICC):
             profile[len(parts)] = payload[len(ICC) :]
@@ -76,12 +76,12 @@ def strip_jpeg(body: bytes) -> Stripped:
     return Stripped(_joined(parts, body), exif)
 
 
-def _segments(body: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+def _segments(body: bytes) -> Iterator[tuple[int, memoryview, bytes]]:
     """Yields marker, whole and payload of each segment, coded pixels with the SOS before them.
 
     What stands between segments and after EOI is left out, as libjpeg does.
     """
-    at, scans = 2, 0
+    view, at, scans = memoryview(body), 2, 0
     while True:
         start = body.find(b"\xff", at)
         at = start + 1
@@ -91,7 +91,7 @@ def _segments(body: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             raise _ends_early("JPEG")
         marker, at = body[at], at + 1
         if marker == EOI:
-            yield marker, body[start:at], b""
+            yield marker, view[start:at], b""
             return
         if marker in STANDALONE:
             continue
@@ -107,7 +107,7 @@ def _segments(body: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             if not found:
                 raise _ends_early("JPEG")
             end = found.start()
-        yield marker, body[start:end], payload
+        yield marker, view[start:end], payload
         at = end
 
 
@@ -117,7 +117,8 @@ def _segment(marker: int, payload: bytes) -> bytes:
 
 def strip_png(body: bytes) -> Stripped:
     """Returns a PNG of the chunks that its pixels need; of an APNG the still picture."""
-    parts, exif, at = [PNG_SIGNATURE], b"", len(PNG_SIGNATURE)
+    parts: list[bytes | memoryview] = [PNG_SIGNATURE]
+    view, exif, at = memoryview(body), b"", len(PNG_SIGNATURE)
     depth, colour = _png_header(body)
     name = b""
     while name != b"IEND":
@@ -130,7 +131,7 @@ def strip_png(body: bytes) -> Stripped:
         if name in PNG_KEEP or (
             name == b"iCCP" and is_profile(_png_profile(body[data : end - 4]), PNG_SPACES[colour])
         ):
-            parts.append(body[at:end])
+            parts.append(view[at:end])
         elif name == b"eXIf" and length <= MAX_EXIF:
             exif = body[data : end - 4]
         at = end
@@ -195,9 +196,18 @@ def is_profile(profile: bytes, space: bytes) -> bool:
     )
 
 
-def _joined(parts: list[bytes], body: bytes) -> bytes:
-    joined = b"".join(parts)
-    return body if joined == body else joined
+def _joined(parts: Sequence[bytes | memoryview], body: bytes) -> bytes:
+    """Returns the parts in one, or the body itself where they are all of it.
+
+    They stand in its order, a view is a piece of it, and no part is longer than what it stands for:
+    so the large pieces need no comparison, and mostly no copy.
+    """
+    at = 0
+    for part in parts:
+        if isinstance(part, bytes) and not body.startswith(part, at):
+            return b"".join(parts)
+        at += len(part)
+    return body if at == len(body) else b"".join(parts)
 
 
 def _ends_early(kind: str) -> MediaError:
