@@ -13,6 +13,7 @@ import apache_beam as beam
 
 from m3w_builder.collect import Request
 from m3w_builder.config import Config, digest, load
+from m3w_builder.media.scorers import scorers
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from m3w_builder.stages import load as load_stage
 from m3w_builder.wanted import (
@@ -76,7 +77,11 @@ def do_unit(unit: str, requests: Iterable[Request], folder: Path, config: Config
 
 
 def open_fetch(extract: Stage, work: Path, config: Config) -> Stage:
-    """Returns the stage that fetches what `extract` found."""
+    """Returns the stage that fetches what `extract` found.
+
+    Raises ConfigError for a scorer that cannot be imported here, before any work.
+    """
+    scorers(config.fetch)
     return open_stage(work, "fetch", [digest(config.fetch)], [extract])
 
 
