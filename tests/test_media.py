@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from memory import PEAK
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageFilter, ImageOps, ImageStat
 from PIL.PngImagePlugin import PngInfo
@@ -107,6 +109,19 @@ def test_every_orientation_is_undone_as_pillow_does(orientation: int) -> None:
     assert opened(measure(body)).size == upright.size
     difference = ImageChops.difference(opened(measure(body)), upright)
     assert ImageStat.Stat(difference).mean[0] < 2  # one more JPEG pass
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_orientation_is_undone_in_every_format_that_has_one(kind: str) -> None:
+    picture = Image.new("RGB", (64, 48), "white")
+    picture.paste("red", (0, 0, 64, 8))  # a red edge on top
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right: the edge belongs on the right
+    options = {"tiffinfo": {0x0112: 6}} if kind == "TIFF" else {"exif": exif}
+    image = opened(measure(encoded(picture, kind, **options))).convert("RGB")
+    assert image.size == (48, 64)
+    assert image.getpixel((45, 30)) == pytest.approx((255, 0, 0), abs=30)
+    assert image.getpixel((3, 30)) == pytest.approx((255, 255, 255), abs=30)
 
 
 def test_picture_on_its_side_with_damaged_exif_is_stored_upright() -> None:
@@ -341,6 +356,47 @@ def test_only_one_decode_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     loads.clear()
     measure_image(jpeg(1280, 960), config=FetchConfig(safety="test_media:nothing"))
     assert loads == [("RGB", (640, 480))]
+
+
+ALL_KINDS = [
+    encoded(PICTURE.convert(mode), kind, **options)
+    for kind, mode, options in (
+        ("JPEG", "RGB", {"progressive": True}),
+        ("JPEG", "CMYK", {}),
+        ("PNG", "RGBA", {}),
+        ("PNG", "P", {"transparency": 3}),
+        ("WEBP", "RGBA", {}),
+        ("GIF", "P", {}),
+        ("AVIF", "RGB", {}),
+        ("BMP", "RGB", {}),
+        ("TIFF", "RGB", {"compression": "tiff_lzw"}),
+        ("TIFF", "CMYK", {}),
+        ("ICO", "RGBA", {}),
+        ("JPEG2000", "RGB", {}),
+        ("PPM", "RGB", {}),
+    )
+]
+
+
+@given(
+    st.sampled_from(ALL_KINDS),
+    st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), min_size=1, max_size=6),
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.filterwarnings("ignore")
+def test_damage_anywhere_is_a_reason_or_a_picture(
+    whole: bytes, damage: list[tuple[float, bytes]]
+) -> None:
+    body = bytearray(whole)
+    for place, data in damage:
+        at = int(place**3 * len(body))  # headers more often than pixels
+        body[at : at + len(data)] = data
+    try:
+        image = measure(bytes(body), 10**6)
+    except MediaError:  # and no other error
+        return
+    assert opened(image).size == (image.width, image.height)
+    assert len(image.phash) == 64
 
 
 def hostile_images() -> list[dict[str, Any]]:
