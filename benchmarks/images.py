@@ -14,6 +14,7 @@ changed in each way and hashed again. False matches are counted between images o
 import argparse
 import io
 import json
+import sys
 import time
 import warnings
 from collections import defaultdict
@@ -111,7 +112,7 @@ def speed() -> dict[str, float]:
     try:
         import imagehash
     except ImportError:
-        print("imagehash is not installed: its row is left out")
+        print("imagehash is not installed: its row is left out", file=sys.stderr)
     else:
         work["Pillow and imagehash.phash"] = lambda: imagehash.phash(
             Image.open(io.BytesIO(photo)).convert("RGB")

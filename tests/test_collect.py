@@ -19,7 +19,7 @@ from m3w_builder.fetch.hosts import Turns
 from m3w_builder.packs import read_range
 from m3w_builder.types import WHOLE_FILE, Media
 
-ONLINE = FetchConfig(allow_private=True)
+ONLINE = FetchConfig(safety="off", allow_private=True)
 OFFLINE = FetchConfig(network=False)
 
 
