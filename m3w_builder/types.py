@@ -176,6 +176,7 @@ class Media:
     height: int = 0
     reencoded: bool = False
     phash: str = ""  # images: PDQ, 64 hex digits
+    phash64: str = ""  # images: the hash that forgives crops, 16 hex digits
     scores: dict[str, float] = field(default_factory=dict)  # "flatness", ...
     etag: str = ""  # of the live answer, for a conditional re-fetch
     last_modified: str = ""

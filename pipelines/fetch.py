@@ -16,6 +16,7 @@ from m3w_builder import archives
 from m3w_builder.archives import captures
 from m3w_builder.collect import Request
 from m3w_builder.config import Config, digest, load
+from m3w_builder.media.scorers import scorers
 from m3w_builder.optouts import rights_digest
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from m3w_builder.stages import load as load_stage
@@ -113,7 +114,11 @@ def do_unit(
 
 
 def open_fetch(extract: Stage, work: Path, config: Config) -> Stage:
-    """Returns the stage that fetches what `extract` found."""
+    """Returns the stage that fetches what `extract` found.
+
+    Raises ConfigError for a scorer that cannot be imported here, before any work.
+    """
+    scorers(config.fetch)
     asked = [digest(config.fetch), rights_digest(config.rights)]
     asked += [f"{path} {path.stat().st_size}" for path in archives.plan(config.fetch.archives)]
     return open_stage(work, "fetch", asked, [extract])

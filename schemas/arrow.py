@@ -85,6 +85,7 @@ MEDIA = _schema(
     ("height", INT),
     ("reencoded", BOOL),
     ("phash", STRING),
+    ("phash64", STRING),
     ("scores", SCORES),
     ("etag", STRING),
     ("last_modified", STRING),

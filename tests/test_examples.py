@@ -1,11 +1,17 @@
 """The bundled crawl is complete: the demonstration needs no network."""
 
 import gzip
+import re
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urljoin
 
 import lxml.html
 import pytest
+from fakes import dataset
+from PIL import Image
 from warcio.archiveiterator import ArchiveIterator
 
 from m3w_builder.config import load
@@ -57,3 +63,30 @@ def test_every_record_is_a_gzip_member_of_its_own() -> None:
 
 def test_example_configuration_is_valid() -> None:
     assert not load(EXAMPLES / "config.toml").fetch.network
+
+
+def test_alignment_has_a_row_for_each_pair(tmp_path: Path) -> None:
+    run = runpy.run_path(str(EXAMPLES / "clip_alignment.py"))
+    seen = []
+
+    def similarity(image: Image.Image, text: str) -> float:
+        seen.append((image.size, text))
+        return 0.25
+
+    folder = dataset(tmp_path, pages=1, pairs=3, videos=0)
+    rows = [
+        row for shard in sorted(folder.glob("*.tar")) for row in run["aligned"](shard, similarity)
+    ]
+    assert [row["clip"] for row in rows] == [0.25] * 3
+    assert len({row["id"] for row in rows}) == 3
+    assert all(size[0] and text for size, text in seen)
+
+
+def test_alignment_says_what_is_missing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "clip_alignment.py"), "x.tar", "--weights", "none.pt"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert re.match("clip_alignment: (expected open_clip|none.pt: expected a file)", done.stderr)

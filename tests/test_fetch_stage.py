@@ -15,7 +15,13 @@ from pipelines.build import Build, build
 
 WORDS = " ".join(f"word{n} of the page that has enough words to be kept" for n in range(12))
 SETTINGS = {
-    "fetch": {"allow_private": True, "host_rate": 0.0, "backoff_seconds": 0.02, "buckets": 4},
+    "fetch": {
+        "safety": "off",
+        "allow_private": True,
+        "host_rate": 0.0,
+        "backoff_seconds": 0.02,
+        "buckets": 4,
+    },
     "select": {"languages": [], "text_rules": False},
 }
 

@@ -18,7 +18,9 @@ from m3w_builder.config import FetchConfig, RightsConfig
 from m3w_builder.packs import read_range
 from m3w_builder.types import Media
 
-CONFIG = FetchConfig(allow_private=True, host_rate=0.0, backoff_seconds=0.02, max_pause_seconds=1.0)
+CONFIG = FetchConfig(
+    safety="off", allow_private=True, host_rate=0.0, backoff_seconds=0.02, max_pause_seconds=1.0
+)
 OK = fixed(BODY, Content_Type="image/jpeg")
 Answer = Callable[[Handler], None]
 
@@ -297,14 +299,14 @@ from pathlib import Path
 from m3w_builder.collect import Request, collect
 from m3w_builder.config import FetchConfig
 base, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-config = FetchConfig(allow_private=True, host_rate=0.0, threads=4)
+config = FetchConfig(safety="off", allow_private=True, host_rate=0.0, threads=4)
 requests = [Request(f"{base}/picture?seed={n}&wait=0.03", "image") for n in range(count)]
 collect(requests, pack=folder / "p.tar", config=config, journal=folder / "journal" / "unit")
 """
 
 
 def test_killed_unit_asks_only_for_what_it_had_not(tmp_path: Path) -> None:
-    count, base_config = 60, FetchConfig(allow_private=True, host_rate=0.0, threads=4)
+    count, base_config = 60, FetchConfig(safety="off", allow_private=True, host_rate=0.0, threads=4)
     with server() as (base, handler):
         urls = [f"{base}/picture?seed={n}&wait=0.03" for n in range(count)]
         undisturbed = fetched(tmp_path / "calm", *urls, config=base_config)

@@ -155,6 +155,13 @@ def test_unknown_option_is_refused(tmp_path):
         run(CRAWL, tmp_path / "out", "--wrokers=2")
 
 
+def test_missing_scorer_is_told_before_any_work(tmp_path):
+    config = parse({"fetch": {"image_scores": ["no_such_package:score"]}})
+    with pytest.raises(ConfigError, match=r"^no_such_package:score: expected an importable"):
+        run(CRAWL, tmp_path / "out", config=config)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
 def test_each_stage_runs_alone(built, tmp_path, capsys):
     """Through main([...]), as `python -m pipelines.extract` and its neighbours do."""
     config = tmp_path / "c.toml"

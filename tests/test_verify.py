@@ -15,7 +15,7 @@ from m3w_builder.config import Config, FetchConfig
 from m3w_builder.tables import media_row, write_table
 from m3w_builder.verify import known, verify
 
-FETCH = FetchConfig(allow_private=True, host_rate=0.0, backoff_seconds=0.02)
+FETCH = FetchConfig(safety="off", allow_private=True, host_rate=0.0, backoff_seconds=0.02)
 CONFIG = Config(fetch=FETCH)
 
 

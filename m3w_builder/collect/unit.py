@@ -108,9 +108,10 @@ class Unit:
 
     def _measured(self, row: Media, body: bytes) -> Media:
         with self._decoding:
-            image = measure_image(body, max_pixels=self.client.config.max_image_pixels)
+            image = measure_image(body, config=self.client.config)
         offset, length = self.journal.set_aside(image.body)
-        digest = hashlib.sha256(image.body).hexdigest() if image.reencoded else row.source_sha256
+        kept = image.body is body
+        digest = row.source_sha256 if kept else hashlib.sha256(image.body).hexdigest()
         return replace(
             row,
             sha256=digest,
@@ -118,6 +119,8 @@ class Unit:
             width=image.width,
             height=image.height,
             reencoded=image.reencoded,
+            phash=image.phash,
+            phash64=image.phash64,
             scores=image.scores,
             offset=offset,
             length=length,
