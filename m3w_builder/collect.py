@@ -62,6 +62,7 @@ REASONS = {
     "image_damaged": "the image does not decode to its end",
     # videos
     "not_a_video": "no container format that we know",
+    "video_playlist": "a list that names other files (HLS, DASH, ...), which are not fetched",
     "no_video_track": "a container without moving pictures",
     "no_frames": "not one frame could be decoded",
     "video_truncated": "less than half of the frames that the duration promises",
