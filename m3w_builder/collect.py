@@ -24,7 +24,8 @@ from m3w_builder.files import TEMPORARY
 from m3w_builder.frames import sample_frames
 from m3w_builder.media import measure_image
 from m3w_builder.packs import PackWriter
-from m3w_builder.types import WHOLE_FILE, Frame, Media
+from m3w_builder.subtitles import measure_subtitles
+from m3w_builder.types import WHOLE_FILE, Frame, Media, MediaKind
 from m3w_builder.urls import canonical
 from m3w_builder.warc import record_at
 
@@ -68,6 +69,8 @@ REASONS = {
     "video_truncated": "less than half of the frames that the duration promises",
     "video_damaged": "the container cannot be opened",
     "video_timeout": "not decoded within video_seconds",
+    # subtitles
+    "not_subtitles": "no cue with a time and a text",
 }
 
 
@@ -76,7 +79,7 @@ class Request:
     """A media URL that documents name, and where the crawl archived it."""
 
     url: str  # canonical
-    kind: Literal["image", "video"]
+    kind: MediaKind
     candidates: tuple[tuple[str, int], ...] = ()  # (file, offset), the first is tried first
 
 
@@ -172,7 +175,7 @@ class _Unit:
         """Returns the row after its bytes went from where they were set aside into the pack."""
         if row.status != "ok":
             return row
-        if row.kind == "image":
+        if row.kind != "video":
             offset, length = self._move(row, f"{row.sha256}.{row.format}", pack)
             return replace(row, pack=pack.name, offset=offset, length=length)
         frames = []
@@ -194,8 +197,8 @@ class _Unit:
     def _row(self, request: Request, obtain: Obtain) -> Media:
         """Returns the row of one body, usable or not."""
         row = Media(request.url, request.kind)
-        work = self._image if request.kind == "image" else self._video
-        return _or_reason(row, lambda: work(row, obtain))
+        work = {"image": self._image, "video": self._video, "subtitles": self._subtitles}
+        return _or_reason(row, lambda: work[request.kind](row, obtain))
 
     def _image(self, row: Media, obtain: Obtain) -> Media:
         body = obtain(None)
@@ -215,6 +218,26 @@ class _Unit:
             height=image.height,
             reencoded=image.reencoded,
             scores=image.scores,
+            offset=offset,
+            length=length,
+        )
+
+    def _subtitles(self, row: Media, obtain: Obtain) -> Media:
+        body = obtain(None)
+        row = _described(row, body, hashlib.sha256(body.data).hexdigest(), len(body.data))
+        return _or_reason(row, lambda: self._read(row, body.data))
+
+    def _read(self, row: Media, body: bytes) -> Media:
+        vtt, seconds, _ = measure_subtitles(body, row.content_type)
+        offset, length = self._set_aside(vtt)
+        digest = hashlib.sha256(vtt).hexdigest()
+        same = digest == row.source_sha256
+        return replace(
+            row,
+            sha256=digest,
+            format="vtt",
+            seconds=seconds,
+            reencoded=not same,
             offset=offset,
             length=length,
         )
@@ -273,7 +296,12 @@ def _described(row: Media, body: _Body, digest: str, size: int) -> Media:
 
 
 def _max_bytes(request: Request, config: FetchConfig) -> int:
-    return config.max_image_bytes if request.kind == "image" else config.max_video_bytes
+    limits = {
+        "image": config.max_image_bytes,
+        "video": config.max_video_bytes,
+        "subtitles": config.max_subtitle_bytes,
+    }
+    return limits[request.kind]
 
 
 def _fetched(request: Request, config: FetchConfig, into: BinaryIO | None) -> _Body:

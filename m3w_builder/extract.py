@@ -151,7 +151,10 @@ def _resources(
 def _media_urls(document: Document) -> Iterator[str]:
     """Yields the URLs that `fetch` will ask for: of images and video files, not of players."""
     yield from (image.url for image in document.images)
-    yield from (video.url for video in document.videos if video.file)
+    for video in document.videos:
+        if video.file:
+            yield video.url
+            yield from (track.url for track in video.tracks)
 
 
 def _documents(

@@ -104,6 +104,7 @@ class Video:
 
 Node = Text | Image | Video
 MediaKind = Literal["image", "video", "subtitles"]
+MEDIA_NAMES = {"image": "images", "video": "videos", "subtitles": "subtitles"}  # of several
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,9 @@ class Media:
     scores: dict[str, float] = field(default_factory=dict)  # "flatness", ...
     etag: str = ""  # of the live answer, for a conditional re-fetch
     last_modified: str = ""
-    optouts: tuple[OptOut, ...] = ()  # that were found on the way, whether or not they are respected
+    optouts: tuple[
+        OptOut, ...
+    ] = ()  # that were found on the way, whether or not they are respected
     pack: str = ""  # file name inside the fetch stage's packs/
     offset: int = 0  # of the stored bytes in the pack (images)
     length: int = 0

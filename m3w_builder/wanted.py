@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from m3w_builder.collect import Request, collect
 from m3w_builder.config import Config
 from m3w_builder.dedup import moment
 from m3w_builder.stages import Counts, unit_name
+from m3w_builder.subtitles import spoken
 from m3w_builder.tables import MEDIA_COLUMNS, Row, flat_row, media_row, read_table, write_table
-from m3w_builder.types import WHOLE_FILE, Media, Reject, item_id
+from m3w_builder.types import MEDIA_NAMES, WHOLE_FILE, Media, MediaKind, Reject, item_id
 from m3w_builder.warc.reader import OFFSET_BITS
 
 RANGE_BYTES = 16 * 2**20  # of one input file: archived media of a range are one unit of work
@@ -27,17 +27,18 @@ class Want:
     """A media URL that some document names; `at` is where a redirect of the archive led."""
 
     url: str
-    kind: Literal["image", "video"]
+    kind: MediaKind
     at: str
 
 
 def wants(path: Path) -> Iterator[tuple[str, Want]]:
-    """Yields (URL, want) for each distinct media URL of a documents file."""
-    seen = set()
+    """Yields (URL, want) for each distinct media URL of a documents file, spoken subtitles among them."""
+    seen: set[tuple[str, MediaKind]] = set()
     for row in read_table(path, "documents", MEDIA_COLUMNS):
         for node in row["nodes"]:
             if node["type"] == "image" or (node["type"] == "video" and node["file"]):
                 seen.add((node["url"], node["type"]))
+                seen.update((url, "subtitles") for url in spoken(node["tracks"] or ()))
     for url, kind in sorted(seen):
         yield url, Want(url, kind, at=url)
 
@@ -115,7 +116,7 @@ def _rejects(rows: Iterable[Media]) -> Iterator[Reject]:
 def _counts(rows: Iterable[Media]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for row in rows:
-        section = f"{row.kind}s"
+        section = MEDIA_NAMES[row.kind]
         counts[f"{section}.urls"] += 1
         if row.status != "ok":
             counts[f"rejects.{section}.{row.status}"] += 1

@@ -1,8 +1,9 @@
 """Planning of fetches: the newest good capture wins, redirects are followed inside the archive."""
 
 from m3w_builder.collect import Request
-from m3w_builder.types import WHOLE_FILE
-from m3w_builder.wanted import Want, give_up, locate, unit_of
+from m3w_builder.tables import document_row, write_table
+from m3w_builder.types import WHOLE_FILE, Document, Image, Text, Track, Video
+from m3w_builder.wanted import Want, give_up, locate, unit_of, wants
 
 URL = "https://ex.com/a.jpg"
 WANT = Want(URL, "image", at=URL)
@@ -80,3 +81,22 @@ def test_one_record_in_two_files_is_taken_from_the_same_one_whatever_the_order()
         capture(file="b.warc.gz", offset=9),
     ]
     assert list(locate([WANT], rows)) == list(locate([WANT], rows[::-1]))
+
+
+def test_a_video_is_wanted_with_the_tracks_that_hold_what_is_spoken(tmp_path):
+    tracks = tuple(
+        Track(f"https://ex.com/{kind}.vtt", kind)
+        for kind in ("subtitles", "captions", "descriptions", "chapters", "metadata")
+    )
+    clip = Video("https://ex.com/a.mp4", tracks=tracks)
+    player = Video("https://ex.com/player", file=False, tracks=(Track("https://ex.com/p.vtt"),))
+    nodes = (Text("x"), Image(URL), clip, clip, player)
+    page = Document("0", "interleaved", "https://ex.com/", nodes)
+    write_table(tmp_path / "d.parquet", "documents", [document_row(page, "")])
+    found = [(want.url, want.kind) for _, want in wants(tmp_path / "d.parquet")]
+    assert found == [
+        ("https://ex.com/a.jpg", "image"),
+        ("https://ex.com/a.mp4", "video"),
+        ("https://ex.com/captions.vtt", "subtitles"),
+        ("https://ex.com/subtitles.vtt", "subtitles"),
+    ]
