@@ -99,23 +99,28 @@ class SampledVideo:
 
 @dataclass(slots=True)
 class _Stream:
-    """A stream of a file, from the times of its packets; seconds from the start of the container."""
+    """A stream of a file, from the times of its packets, counted in units from the container's start."""
 
     kind: str = ""
     codec: str = ""
-    unit: Fraction = Fraction(1)  # of its times
+    unit: Fraction = Fraction(1)  # seconds
     shown: int = 0  # packets that are
-    first: Fraction | None = None
-    last: Fraction = Fraction(0)
-    end: Fraction = Fraction(0)  # of the last packet
+    first: int = 0
+    last: int = 0
+    end: int = 0  # of the last packet
+
+    @property
+    def seconds(self) -> Fraction:
+        """When its last packet ends."""
+        return self.end * self.unit
 
     @property
     def rate(self) -> float:
-        """Frames per second."""
-        span = self.last - (self.first or 0)
-        if self.shown > 1 and span > 0:
-            return round(float((self.shown - 1) / span), 3)
-        return round(float(1 / (self.end - self.last)), 3) if self.end > self.last else 0.0
+        """Frames per second: their mean, or what one frame's duration says."""
+        frames, span = self.shown - 1, self.last - self.first
+        if frames < 1 or span <= 0:
+            frames, span = 1, self.end - self.last
+        return round(float(frames / (span * self.unit)), 3) if span > 0 and self.unit > 0 else 0.0
 
 
 def sample_frames(path: Path, *, config: FetchConfig, folder: Path) -> SampledVideo:
@@ -129,7 +134,7 @@ def sample_frames(path: Path, *, config: FetchConfig, folder: Path) -> SampledVi
     with path.open("rb", buffering=0) as file:
         demuxer, name = sniff_video(file.read(HEAD))
         file.seek(0)
-        log = _run(_command(demuxer, config, folder), file, folder, config.video_seconds)
+        log = _run(_command(demuxer, config), file, folder, config.video_seconds)
     return _described(name, log, folder, config.max_frames)
 
 
@@ -146,8 +151,8 @@ def sniff_video(head: bytes) -> tuple[str, str]:
     raise MediaError("not_a_video")
 
 
-def _command(demuxer: str, config: FetchConfig, folder: Path) -> list[str]:
-    """Returns the command line. `V` is a video track that is not a cover picture.
+def _command(demuxer: str, config: FetchConfig) -> list[str]:
+    """Returns the command line; it writes where it runs. `V` is a video track that is not a cover picture.
 
     Three outputs share one decoder: the frames; the first frame's size as it is decoded and turned;
     the times of all packets, which are copied and not decoded.
@@ -178,7 +183,7 @@ def _command(demuxer: str, config: FetchConfig, folder: Path) -> list[str]:
         .filter("format", "yuvj420p")
     )
     pictures = frames.output(
-        f"file:{folder}/%06d.jpg",
+        "file:%06d.jpg",
         f="image2",
         fps_mode="passthrough",
         map_metadata=-1,
@@ -191,19 +196,17 @@ def _command(demuxer: str, config: FetchConfig, folder: Path) -> list[str]:
             "frames:v": config.max_frames,
             "c:v": "mjpeg",
             "q:v": JPEG_SCALE,
-            "stats_enc_pre:v": f"{folder}/frames",
+            "stats_enc_pre:v": "file:frames",
         },
     )
     shown = ffmpeg.output(
         source["V:0"],
-        f"file:{folder}/shown",
+        "file:shown",
         f="framecrc",
         fps_mode="passthrough",
         **{"frames:v": 1, "c:v": "rawvideo"},
     )
-    packets = ffmpeg.output(
-        source["V:0"], source["a?"], f"file:{folder}/packets", f="framecrc", c="copy"
-    )
+    packets = ffmpeg.output(source["V:0"], source["a?"], "file:packets", f="framecrc", c="copy")
     limits = ("-filter_threads", "1", "-filter_complex_threads", "1", "-max_alloc", str(2**29))
     quiet = ("-hide_banner", "-nostdin", "-nostats", *limits)
     outputs = ffmpeg.merge_outputs(pictures, shown, packets).global_args(*quiet)
@@ -265,15 +268,15 @@ def _described(container: str, log: str, folder: Path, max_frames: int) -> Sampl
     frames, size = _frames(folder), _size(folder / "shown")
     if not frames or not size:
         raise MediaError("no_frames", _last_words(log))
-    reach = max(stream.end for stream in (video, *sounds))
+    reach = max(stream.seconds for stream in (video, *sounds))
     declared = _declared_seconds(log)
     cut = declared is not None and reach < declared - CUT
-    promised = math.ceil(declared - PRINTED if declared and cut else video.end - ROUNDED)
+    promised = math.ceil(declared - PRINTED if declared and cut else video.seconds - ROUNDED)
     promised = min(max(promised, 1) * FRAMES_PER_SECOND, max_frames)
     # What ffmpeg shows after the end (the last frame's length is a guess) is no frame of the video.
-    frames = [frame for frame in frames if frame[0] <= video.last or frame[0] < promised] or frames[
-        :1
-    ]
+    frames = [
+        frame for frame in frames if frame[0] <= video.last * video.unit or frame[0] < promised
+    ] or frames[:1]
     if container == "ogg":  # an empty packet means no change
         _, path, source = frames[-1]
         frames += [(t, path, source) for t in range(len(frames), promised)]
@@ -340,16 +343,16 @@ def _streams(packets: Path) -> list[_Stream]:
 def _count(packet: list[str], streams: dict[str, _Stream]) -> None:
     """Adds a packet to its stream: stream, dts, pts, duration, size, checksum[, F=flags][, ...]."""
     number, dts, pts, duration, _, _, *rest = packet
-    time = next((int(one) for one in (pts, dts) if int(one) != NO_TIME), None)
-    discarded = any(int(one[4:], 16) & DISCARDED for one in rest if one.startswith("F=0x"))
-    if time is None or discarded:
+    start = int(pts)
+    if start == NO_TIME:
+        start = int(dts)
+    if start == NO_TIME or any(int(x[4:], 16) & DISCARDED for x in rest if x[:4] == "F=0x"):
         return
     stream = streams[number]
-    start = time * stream.unit
+    stream.first = min(stream.first, start) if stream.shown else start
+    stream.last = max(stream.last, start) if stream.shown else start
+    stream.end = max(stream.end, start + int(duration))
     stream.shown += 1
-    stream.first = start if stream.first is None else min(stream.first, start)
-    stream.last = max(stream.last, start)
-    stream.end = max(stream.end, start + int(duration) * stream.unit)
 
 
 def _lines(path: Path) -> Iterable[str]:

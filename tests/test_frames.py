@@ -93,6 +93,21 @@ def test_variable_rate(tmp_path: Path) -> None:
     assert numbers(sample(path))[:3] == expected[:3] == [0, 47, 68]
 
 
+def test_variable_rate_in_mp4(tmp_path: Path) -> None:
+    ffmpeg(*grey(pts="2*N+N*N*0.4"), "-fps_mode", "passthrough", "-enc_time_base", "1:1000",
+           *H264, "-bf", "2", str(tmp_path / "a.mp4"))  # fmt: skip
+    assert numbers(assert_right(tmp_path / "a.mp4", 4)) == [0, 47, 68, 84]
+
+
+def test_folder_of_any_name(tmp_path: Path) -> None:
+    """ffmpeg reads patterns, options and protocols into names of files."""
+    folder = tmp_path / "50%d 'a' http:b,c=d[0:v] \\ é"
+    folder.mkdir()
+    ffmpeg(*grey(), *H264, str(tmp_path / "a.mp4"))
+    (tmp_path / "a.mp4").rename(folder / "%03d.mp4")
+    assert numbers(sample(folder / "%03d.mp4")) == [0, 25, 50, 75]
+
+
 def test_slow_rate_repeats_what_is_on_screen(tmp_path: Path) -> None:
     ffmpeg(*grey("0.7"), *H264, str(tmp_path / "a.mp4"))
     assert numbers(sample(tmp_path / "a.mp4"))[:3] == [0, 0, 1]
@@ -326,7 +341,7 @@ def test_demuxer_that_opens_names_has_no_protocol_for_it(tmp_path: Path) -> None
     for protocols in ("fd", "fd,file,crypto,data"):
         folder = tmp_path / protocols
         folder.mkdir()
-        command = _command("hls", CONFIG, folder)
+        command = _command("hls", CONFIG)
         command[command.index("-format_whitelist") + 1] = "hls,mpegts"
         command[command.index("-protocol_whitelist") + 1] = protocols
         with playlist.open("rb", buffering=0) as file:
