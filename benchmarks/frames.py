@@ -55,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--exact", action="store_true", help="compare the pictures, too")
     args = arguments.parse_args(argv)
     videos = args.videos or sorted(p for p in VIDEOS.glob("*") if p.suffix != ".json")
-    if missing := [str(path) for path in videos if not path.is_file()] or not videos:
-        arguments.error(f"expected video files, found none at {missing if videos else VIDEOS}")
+    missing = [str(path) for path in videos if not path.is_file()]
+    if missing or not videos:
+        arguments.error(f"expected video files, found none at {', '.join(missing) or VIDEOS}")
     rows = [row(path, args.rounds, args.exact) for path in videos]
     found = {**summary(rows), "videos": rows}
     print(json.dumps(found) if args.json else table(found))
