@@ -87,7 +87,7 @@ class SampledVideo:
 
     format: str  # mp4 | mov | webm | mkv | avi | ogg | ...
     seconds: float  # as declared where the file bears it out, else of what is there
-    fps: float  # mean rate of the frames, 0 when unknown
+    fps: float  # as declared, else the mean rate of the frames; 0 when unknown
     codec: str
     width: int  # pixels, as shown (turned by its rotation), before scaling
     height: int
@@ -108,6 +108,7 @@ class _Stream:
     first: int = 0
     last: int = 0
     end: int = 0  # of the last packet
+    clocked: bool = True  # every packet lasts one unit: that is the rate, as AVI and Ogg declare it
 
     @property
     def seconds(self) -> Fraction:
@@ -116,8 +117,8 @@ class _Stream:
 
     @property
     def rate(self) -> float:
-        """Frames per second: their mean, or what one frame's duration says."""
-        frames, span = self.shown - 1, self.last - self.first
+        """Frames per second: as declared, else their mean, or what one frame's duration says."""
+        frames, span = (1, 1) if self.clocked else (self.shown - 1, self.last - self.first)
         if frames < 1 or span <= 0:
             frames, span = 1, self.end - self.last
         return round(float(frames / (span * self.unit)), 3) if span > 0 and self.unit > 0 else 0.0
@@ -352,6 +353,7 @@ def _count(packet: list[str], streams: dict[str, _Stream]) -> None:
     stream.first = min(stream.first, start) if stream.shown else start
     stream.last = max(stream.last, start) if stream.shown else start
     stream.end = max(stream.end, start + int(duration))
+    stream.clocked = stream.clocked and duration == "1"
     stream.shown += 1
 
 
