@@ -270,7 +270,7 @@ def _described(container: str, log: str, folder: Path, max_frames: int) -> Sampl
     if not frames or not size:
         raise MediaError("no_frames", _last_words(log))
     reach = max(stream.seconds for stream in (video, *sounds))
-    declared = _declared_seconds(log)
+    declared = _declared_seconds(log, container)
     cut = declared is not None and reach < declared - CUT
     promised = math.ceil(declared - PRINTED if declared and cut else video.seconds - ROUNDED)
     promised = min(max(promised, 1) * FRAMES_PER_SECOND, max_frames)
@@ -360,11 +360,11 @@ def _count(packet: list[str], streams: dict[str, _Stream]) -> None:
 def _lines(path: Path) -> Iterable[str]:
     """Yields the whole lines of a file that ffmpeg wrote, none where it did not come to that."""
     if path.exists():
-        with path.open(encoding="ascii") as file:
+        with path.open(encoding="ascii", errors="replace") as file:
             yield from (line[:-1] for line in file if line.endswith("\n") and line != "\n")
 
 
-def _declared_seconds(log: str) -> Fraction | None:
+def _declared_seconds(log: str, container: str) -> Fraction | None:
     """Returns the duration that the headers declare, None where they do not or cannot be trusted.
 
     That is: without one, where ffmpeg guesses by bitrate, and where a text of the file looks like one.
@@ -375,8 +375,8 @@ def _declared_seconds(log: str) -> Fraction | None:
     hours, minutes, seconds, start = found[0].groups()
     end = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
     # Matroska tells when it ends, the others how long they are.
-    late = max(Fraction(start or 0), Fraction(0)) if "\nInput #0, matroska" in f"\n{log}" else 0
-    return end - late
+    late = max(Fraction(start or 0), Fraction(0))
+    return end - late if container in ("webm", "mkv") else end
 
 
 def _last_words(log: str) -> str:

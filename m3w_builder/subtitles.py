@@ -26,7 +26,7 @@ from m3w_builder.text import clean
 MAX_CUES = 20_000  # of one file; a day of captions has as many
 MAX_LINES = 20  # of one cue
 MAX_LINE = 2_000  # characters of one line
-KINDS = ("subtitles", "captions")  # of HTML's track kinds those whose text is spoken
+SPOKEN = ("subtitles", "captions")  # of HTML's track kinds those whose text is spoken
 
 _TIME = r"(?:(\d{1,4}):)?(\d{1,3}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
@@ -152,7 +152,7 @@ def _escaped(text: str) -> str:
 
 def spoken(tracks: Iterable[Mapping[str, str]]) -> Iterator[str]:
     """Yields the addresses of the tracks of a video node (as in its row) whose text is what is spoken."""
-    return (track["url"] for track in tracks if track["kind"] in KINDS)
+    return (track["url"] for track in tracks if track["kind"] in SPOKEN)
 
 
 def within(cues: Sequence[Cue], start: float, end: float) -> list[Cue]:
