@@ -56,9 +56,13 @@ MAX_ALT_UNIGRAMS = 20
 # Fetching.
 MAX_IMAGE_BYTES = 20 * 2**20
 MAX_VIDEO_BYTES = 256 * 2**20
+MAX_SUBTITLE_BYTES = 2 * 2**20  # a film has about 100 kB
 MAX_IMAGE_PIXELS = 64 * 10**6  # decoded: 256 MB as RGBA
 MAX_PAGE_BYTES = 16 * 2**20
 FRAMES_PER_SECOND = 1  # Flamingo 2.1
+
+# Flamingo's videos are "short": 22 s on average (2.4). Training sees 8 frames, evaluation 30 (B.1.2).
+CLIP_SECONDS = 30
 
 
 class Section(BaseModel):
@@ -179,6 +183,9 @@ class FetchConfig(Section):
         300, description="frames per video at 1 frame per second; the rest is cut"
     )
     video_seconds: Seconds = Field(120.0, description="time to decode one video")
+    max_subtitle_bytes: Positive = Field(
+        MAX_SUBTITLE_BYTES, description="a longer body is a reject"
+    )
 
     @model_validator(mode="after")
     def _one_image_has_room(self) -> "FetchConfig":
@@ -253,6 +260,10 @@ class SelectConfig(Section):
     max_alt_unigrams: Positive = Field(MAX_ALT_UNIGRAMS, description="words of a pair's text")
     min_video_words: Count = Field(2, description="words of a video's text")
     min_video_frames: Positive = Field(1, description="stored frames")
+    clip_seconds: Count = Field(
+        CLIP_SECONDS,
+        description="the middle of a longer video is what a video-text pair has of it; 0 = all frames",
+    )
     partitions: Positive = Field(16, description="id ranges that the selected rows are written in")
 
     @model_validator(mode="after")

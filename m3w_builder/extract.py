@@ -21,6 +21,7 @@ from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.rules import measure, unigrams
 from m3w_builder.sandbox import Beat, ItemDied, sandbox
 from m3w_builder.stages import Counts, unit_name
+from m3w_builder.subtitles import SPOKEN
 from m3w_builder.tables import TableWriter, document_row, flat_row
 from m3w_builder.types import Document, OptOut, Page, Reject, Resource, item_id
 from m3w_builder.urls import canonical
@@ -168,9 +169,12 @@ def _resources(
 
 
 def _media_urls(document: Document) -> Iterator[str]:
-    """Yields the URLs that `fetch` will ask for: of images and video files, not of players."""
+    """Yields the URLs that `fetch` will ask for: of images, of video files and their subtitles, not of players."""
     yield from (image.url for image in document.images)
-    yield from (video.url for video in document.videos if video.file)
+    for video in document.videos:
+        if video.file:
+            yield video.url
+            yield from (track.url for track in video.tracks if track.kind in SPOKEN)
 
 
 def _documents(

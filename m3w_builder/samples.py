@@ -6,10 +6,12 @@ The JSON's lists run parallel to the nodes and hold member names, not URLs: `ima
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
-from m3w_builder.types import Document, Image, Media, Node, Text, Video
+from m3w_builder.subtitles import parse, within
+from m3w_builder.types import Document, Image, Media, Node, Text, Track, Video
 
 SCHEMA = "m3w/1"
 DECIMALS = 6  # of every float: the last bits of a double differ between machines
@@ -60,10 +62,13 @@ class _Entry:
     video: list[str] | None = None
 
 
-def sample(document: Document, media: Mapping[int, Media]) -> Sample:
+def sample(
+    document: Document, media: Mapping[int, Media], subtitles: Mapping[str, bytes] | None = None
+) -> Sample:
     """Returns the sample of a document; `media` maps the index of a node in it to its media row.
 
-    A media node without a row is left out; texts always stay.
+    A media node without a row is left out; texts always stay. `subtitles` maps the URL of a track to
+    what fetch stored of it.
     """
     entries: list[_Entry] = []
     number = 0  # of the next media node
@@ -74,7 +79,7 @@ def sample(document: Document, media: Mapping[int, Media]) -> Sample:
             )
         elif index in media:
             prefix = f"{number:03}." if document.kind == "interleaved" else ""
-            entries.append(_media_entry(node, media[index], prefix))
+            entries.append(_media_entry(node, media[index], prefix, subtitles or {}))
             number += 1
     parts = tuple(part for entry in entries for part in entry.parts)
     return Sample(_record(document, entries), parts)
@@ -98,11 +103,11 @@ def _record(document: Document, entries: list[_Entry]) -> Record:
     }
 
 
-def _media_entry(node: Node, media: Media, prefix: str) -> _Entry:
+def _media_entry(node: Node, media: Media, prefix: str, subtitles: Mapping[str, bytes]) -> _Entry:
     if isinstance(node, Image) and media.kind == "image":
         return _image(node, media, prefix)
     if isinstance(node, Video) and media.kind == "video":
-        return _video(node, media, prefix)
+        return _video(node, media, prefix, subtitles)
     raise ValueError(f"a {type(node).__name__} node with the {media.kind} row of {media.url}")
 
 
@@ -129,7 +134,7 @@ def _image(node: Image, media: Media, prefix: str) -> _Entry:
     return _Entry(info, (part,), image=part.name)
 
 
-def _video(node: Video, media: Media, prefix: str) -> _Entry:
+def _video(node: Video, media: Media, prefix: str, subtitles: Mapping[str, bytes]) -> _Entry:
     parts = tuple(
         Part(f"{prefix}{frame.t:05}.jpg", media.pack, frame.offset, frame.length, frame.sha256)
         for frame in media.frames
@@ -150,9 +155,27 @@ def _video(node: Video, media: Media, prefix: str) -> _Entry:
         "audio": media.audio,
         "sha256": media.sha256,
         "frames": [{"name": p.name, "t": frame.t, "sha256": frame.sha256} for p, frame in frames],
+        "subtitles": [
+            _subtitles(track, subtitles[track.url], media)
+            for track in node.tracks
+            if track.url in subtitles
+        ],
         "path": node.path,
     }
     return _Entry(info, parts, video=[part.name for part in parts])
+
+
+def _subtitles(track: Track, vtt: bytes, media: Media) -> Record:
+    """Returns a track with the cues that are shown while the stored frames are."""
+    start, end = (media.frames[0].t, media.frames[-1].t + 1) if media.frames else (0, 0)
+    return {
+        "url": track.url,
+        "kind": track.kind,
+        "language": track.language,
+        "label": track.label,
+        "sha256": sha256(vtt).hexdigest(),
+        "cues": [asdict(cue) for cue in within(parse(vtt.decode()), start, end)],
+    }
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from m3w_builder import dedup, rules
-from m3w_builder.config import DEFAULT_RIGHTS, RightsConfig, SelectConfig
+from m3w_builder.config import DEFAULT_RIGHTS, FRAMES_PER_SECOND, RightsConfig, SelectConfig
 from m3w_builder.optouts import REASON, evidence, media_refusal, page_refusal
 from m3w_builder.stages import Counts
+from m3w_builder.subtitles import spoken
 from m3w_builder.tables import (
     MEDIA_COLUMNS,
     OPTOUT_COLUMNS,
@@ -23,7 +24,7 @@ from m3w_builder.tables import (
     read_table,
     write_table,
 )
-from m3w_builder.types import ID_HEX, KINDS, OptOut, Reject
+from m3w_builder.types import ID_HEX, KINDS, MEDIA_NAMES, OptOut, Reject
 
 Reference = dict[str, Any]
 Drop = tuple[str, str]  # reason, detail
@@ -57,6 +58,12 @@ def references(path: Path) -> Iterator[Reference]:
             (index, node["type"], node["url"], node["file"])
             for index, node in enumerate(nodes)
             if node["type"] != "text"
+        ]
+        row["tracks"] = [
+            (index, url)
+            for index, node in enumerate(nodes)
+            if node["type"] == "video" and node["file"]
+            for url in dict.fromkeys(spoken(node["tracks"] or ()))
         ]
         yield row
 
@@ -114,12 +121,14 @@ def judge(
 
 
 def needs(reference: Reference) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Yields (kind and URL, (document id, node index)) for each media node that can be had."""
+    """Yields (kind and URL, (document id, node index)) for each media node that can be had, and its tracks."""
     if "withheld" in reference:
         return
     for index, kind, url, is_file in reference["media"]:
         if kind == "image" or is_file:
             yield f"{kind} {url}", (reference["id"], index)
+    for index, url in reference["tracks"]:
+        yield f"subtitles {url}", (reference["id"], index)
 
 
 def join(
@@ -138,7 +147,13 @@ def admit(
     rights: RightsConfig = DEFAULT_RIGHTS,
 ) -> Iterator[Outcome]:
     """Applies the media rules; yields rejects of nodes, then the document with what stays, or its reject."""
-    rows = dict(media)
+    rows: dict[int, Row] = {}
+    tracks: list[tuple[int, Row]] = []  # one that could not be had is no reason to drop its video
+    for index, row in media:
+        if row["kind"] != "subtitles":
+            rows[index] = row
+        elif row["status"] == "ok":
+            tracks.append((index, row))
     drops = {
         index: drop
         for index, kind, _, is_file in reference["media"]
@@ -159,7 +174,7 @@ def admit(
     if verdict:
         yield _drop(reference, *verdict)
     else:
-        yield _kept(reference, stays, rows)
+        yield _kept(reference, stays, rows, tracks, config)
 
 
 def _media_drop(
@@ -207,10 +222,22 @@ def _document_drop(
     return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config)
 
 
-def _kept(reference: Reference, stays: Sequence[int], rows: Mapping[int, Row]) -> Reference:
+def _kept(
+    reference: Reference,
+    stays: Sequence[int],
+    rows: Mapping[int, Row],
+    tracks: Iterable[tuple[int, Row]],
+    config: SelectConfig,
+) -> Reference:
     gone = {i for i, *_ in reference["media"]} - set(stays)
     media = [{"node": i, **rows[i]} for i in stays]
-    size = sum(row["length"] + sum(f["length"] for f in row["frames"]) for row in media)
+    subtitles = [{"node": i, **row} for i, row in tracks if i in stays]
+    subtitles.sort(key=lambda row: (row["node"], row["url"]))
+    if reference["kind"] == "video_text":
+        media = [{**row, "frames": clip(row["frames"], config.clip_seconds)} for row in media]
+    size = sum(
+        row["length"] + sum(f["length"] for f in row["frames"]) for row in (*media, *subtitles)
+    )
     return {
         **{
             key: reference[key]
@@ -218,9 +245,20 @@ def _kept(reference: Reference, stays: Sequence[int], rows: Mapping[int, Row]) -
         },
         "keep": [i for i in range(reference["nodes"]) if i not in gone],
         "media": media,
+        "subtitles": subtitles,
         "characters": int(reference["scores"].get("characters", 0)),
         "bytes": size + int(reference["scores"].get("characters", 0)),
     }
+
+
+def clip(frames: Sequence[Row], seconds: int) -> Sequence[Row]:
+    """Returns the frames of the middle of a video, so many seconds of it; all of a shorter one.
+
+    The text of a pair is about the whole; beginnings are titles, ends are credits. 0 means all.
+    """
+    count = seconds * FRAMES_PER_SECOND or len(frames)
+    first = max(len(frames) - count, 0) // 2
+    return frames[first : first + count]
 
 
 def content_of(kept: Reference) -> str:
@@ -266,7 +304,7 @@ def write_partition(partition: int, outcomes: Iterable[Outcome], folder: Path) -
 def _selected_row(kept: Reference) -> Row:
     media = [
         {**row, "scores": sorted(row["scores"].items()), "optouts": plain(row["optouts"])}
-        for row in kept["media"]
+        for row in (*kept["media"], *kept["subtitles"])
     ]
     return {**{k: kept[k] for k in ("id", "kind", "file", "row", "keep", "bytes")}, "media": media}
 
@@ -277,8 +315,8 @@ def _counts(kept: Iterable[Reference], dropped: Iterable[Dropped]) -> Counter[st
         kind = row["kind"]
         counts[kind] += 1
         counts[f"{kind}.bytes"] += row["bytes"]
-        for media in row["media"]:
-            counts[f"{kind}.{media['kind']}s"] += 1
+        for media in (*row["media"], *row["subtitles"]):
+            counts[f"{kind}.{MEDIA_NAMES[media['kind']]}"] += 1
             counts[f"{kind}.frames"] += len(media["frames"])
     for drop in dropped:
         counts[f"rejects.{drop.section}.{drop.reject.reason}"] += 1

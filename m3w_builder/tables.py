@@ -33,7 +33,7 @@ from schemas.arrow import SCHEMAS
 
 ROWS_PER_GROUP = 64
 # Of documents: what names their media, without the texts.
-MEDIA_COLUMNS = tuple(f"nodes.list.element.{name}" for name in ("type", "url", "file"))
+MEDIA_COLUMNS = tuple(f"nodes.list.element.{name}" for name in ("type", "url", "file", "tracks"))
 OPTOUT_COLUMNS = tuple(
     f"optouts.list.element.{name}" for name in ("signal", "where", "found", "when")
 )

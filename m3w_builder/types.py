@@ -104,6 +104,7 @@ class Video:
 
 Node = Text | Image | Video
 MediaKind = Literal["image", "video", "subtitles"]
+MEDIA_NAMES = {"image": "images", "video": "videos", "subtitles": "subtitles"}  # of several
 
 
 @dataclass(frozen=True, slots=True)

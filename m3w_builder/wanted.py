@@ -16,6 +16,7 @@ from m3w_builder.dedup import moment
 from m3w_builder.journal import remove
 from m3w_builder.optouts import Kind, page_refusal, signals
 from m3w_builder.stages import Counts, unit_name
+from m3w_builder.subtitles import spoken
 from m3w_builder.tables import (
     MEDIA_COLUMNS,
     OPTOUT_COLUMNS,
@@ -26,7 +27,7 @@ from m3w_builder.tables import (
     read_table,
     write_table,
 )
-from m3w_builder.types import WHOLE_FILE, Media, MediaKind, OptOut, Reject, item_id
+from m3w_builder.types import MEDIA_NAMES, WHOLE_FILE, Media, MediaKind, OptOut, Reject, item_id
 from m3w_builder.warc.reader import OFFSET_BITS
 
 RANGE_BYTES = 16 * 2**20  # of one input file: archived media of a range are one unit of work
@@ -44,17 +45,18 @@ class Want:
 
 
 def wants(path: Path, rights: RightsConfig = DEFAULT_RIGHTS) -> Iterator[tuple[str, Want]]:
-    """Yields (URL, want) for each distinct media URL of a documents file.
+    """Yields (URL, want) for each distinct media URL of a documents file, spoken subtitles among them.
 
     A page that opts out, itself or its media, wants none; another page may name the same ones.
     """
-    seen = set()
+    seen: set[tuple[str, MediaKind]] = set()
     for row in read_table(path, "documents", ["url", *OPTOUT_COLUMNS, *MEDIA_COLUMNS]):
         if _refused(row, rights):
             continue
         for node in row["nodes"]:
             if node["type"] == "image" or (node["type"] == "video" and node["file"]):
                 seen.add((node["url"], node["type"]))
+                seen.update((url, "subtitles") for url in spoken(node["tracks"] or ()))
     for url, kind in sorted(seen):
         yield url, Want(url, kind, at=url)
 
@@ -219,7 +221,7 @@ def _rejects(rows: Iterable[Media]) -> Iterator[Reject]:
 def _counts(rows: Iterable[Media]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for row in rows:
-        section = f"{row.kind}s"
+        section = MEDIA_NAMES[row.kind]
         counts[f"{section}.urls"] += 1
         counts.update(signals(row.optouts))
         if row.status != "ok":

@@ -36,6 +36,7 @@ def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
             _pairs("video_text", extract, select),
             _files("images", "image files", fetch),
             _files("videos", "video files", fetch),
+            *([_files("subtitles", "subtitle files", fetch)] if "subtitles.urls" in fetch else ()),
         ]
     }
 

@@ -7,7 +7,7 @@ the order in a shard is a shuffle, and no shard needs to know of another.
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from m3w_builder.files import write_text
 from m3w_builder.packs import read_range
-from m3w_builder.samples import Sample, sample
+from m3w_builder.samples import Part, Sample, sample
 from m3w_builder.shards import COUNTS, MANIFEST, write_shard
 from m3w_builder.stages import Counts, Stage
 from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media
-from m3w_builder.types import ID_HEX, KINDS, Document, Kind
+from m3w_builder.types import ID_HEX, KINDS, Document, Kind, Media
 
 DESCRIPTIONS = (  # what lies beside the shards
     *(MANIFEST, "index.json", "README.md", "croissant.json", "waterfall.json", "report.html"),
@@ -59,10 +59,14 @@ def write_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> Co
     rows = [row for file in select.files("selected") for row in _rows_of(plan, file)]
     documents = dict(_documents(rows, select.parent("extract").folder / "documents"))
     packs = select.parent("fetch").folder / "packs"
+
+    def read(part: Part | Media) -> bytes:
+        return read_range(packs / part.pack, part.offset, part.length)
+
     row = write_shard(
         output / f"{plan.name}.tar",
-        (_sample(row, documents[row["id"]]) for row in rows),
-        lambda part: read_range(packs / part.pack, part.offset, part.length),
+        (_sample(row, documents[row["id"]], read) for row in rows),
+        read,
     )
     write_text(_row_file(folder, plan), json.dumps(row))
     return {f"{plan.kind}.{key}": row[key] for key in COUNTS} if row else {}
@@ -115,11 +119,15 @@ def _documents(rows: Sequence[Row], folder: Path) -> Iterator[tuple[str, Documen
                     )
 
 
-def _sample(row: Row, found: Document) -> Sample:
+def _sample(row: Row, found: Document, read: Callable[[Media], bytes]) -> Sample:
     """Returns the sample of the nodes that stay."""
     place = {node: index for index, node in enumerate(row["keep"])}
     kept = replace(found, nodes=tuple(found.nodes[node] for node in row["keep"]))
-    return sample(kept, {place[item["node"]]: media(item) for item in row["media"]})
+    rows = [(place[item["node"]], media(item)) for item in row["media"]]
+    nodes = {index: item for index, item in rows if item.kind != "subtitles"}
+    return sample(
+        kept, nodes, {item.url: read(item) for _, item in rows if item.kind == "subtitles"}
+    )
 
 
 def written(output: Path) -> list[Path]:

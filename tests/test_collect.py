@@ -6,6 +6,7 @@ import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,21 @@ def test_video_becomes_frames(origin: str, base: str, clip: Path, tmp_path: Path
         assert read_range(tmp_path / "p.tar", frame.offset, 3) == b"\xff\xd8\xff"
 
 
+def test_subtitles_are_stored_as_clean_webvtt(base: str, tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_bytes(
+        "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Olé</i>".encode("cp1252")
+    )
+    url = f"{base}/file?path={tmp_path / 'a.srt'}"
+    row = one(Request(url, "subtitles"), tmp_path, ONLINE)
+    assert (row.status, row.kind, row.format, row.seconds) == ("ok", "subtitles", "vtt", 2.5)
+    stored = read_range(tmp_path / "p.tar", row.offset, row.length)
+    assert stored == "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nOlé\n".encode()
+    assert row.sha256 == sha256(stored).hexdigest() != row.source_sha256
+    small = ONLINE.model_copy(update={"max_subtitle_bytes": 20})
+    assert one(Request(url, "subtitles"), tmp_path, small).status == "too_large"
+    assert one(Request(f"{base}/ok.jpg", "subtitles"), tmp_path, ONLINE).status == "not_subtitles"
+
+
 def test_image_is_no_video_and_the_reverse(base: str, clip: Path, tmp_path: Path) -> None:
     requests = [Request(f"{base}/ok.jpg", "video"), Request(f"{base}/file?path={clip}", "image")]
     rows = collect(requests, pack=tmp_path / "p.tar", config=ONLINE)
@@ -166,7 +182,7 @@ def test_nothing_is_left_beside_the_pack(base: str, clip: Path, tmp_path: Path) 
 
 def test_every_reason_is_listed_with_its_meaning() -> None:
     package = Path(m3w_builder.__file__).parent
-    sources = [package / "frames.py"]
+    sources = [package / name for name in ("frames.py", "subtitles.py")]
     rooms = [p for name in ("fetch", "collect", "media") for p in (package / name).glob("*.py")]
     found = set()
     for source in [*sources, *rooms]:

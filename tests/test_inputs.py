@@ -223,6 +223,9 @@ def test_the_rest_is_passed_over(
         ("", b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
         ("", b"\0\0\0\x1cftypavif", "image/avif"),
         ("text/plain", b"a < b", ""),
+        ("text/plain", b"\xef\xbb\xbfWEBVTT\n\n00:01.000 --> 00:02.000\nx", "text/vtt"),
+        ("", b"1\r\n00:00:01,000 --> 00:00:02,000\r\nx", "application/x-subrip"),
+        ("application/x-subrip", b"whatever", "application/x-subrip"),
     ],
 )
 def test_kinds(content_type: str, head: bytes, kind: str) -> None:

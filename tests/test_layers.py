@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     "schemas types errors config urls files sandbox",
-    "dom text images metadata video language tables optouts",
+    "dom text images metadata video language tables optouts subtitles",
     "interleave pairs rules dedup samples stages",
     "warc fetch media frames journal packs shards render report inputs archives collect wanted extract select write "
     "check pages waterfall verify",

@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+from itertools import chain
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 from rich.console import Console
 
+from m3w_builder import check
 from m3w_builder.config import Config, parse
 from m3w_builder.errors import ConfigError, InputError, OutputError
 from m3w_builder.stages import load
@@ -204,3 +208,45 @@ def _at_work(work: Path, stage: str) -> bool:
     where = work.parent if stage == "write" else work
     pattern = ".tmp-*.tar" if stage == "write" else f"{stage}-*/**/.tmp-*"
     return any(where.glob(pattern))
+
+
+def test_subtitles_go_with_their_video_into_the_shards(tmp_path):
+    """A saved page whose video has a good track, a broken one and one that is not there."""
+    crawl = tmp_path / "crawl"
+    crawl.mkdir()
+    source = "testsrc=s=320x240:d=4:r=5"
+    command = (get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source)
+    subprocess.run((*command, str(crawl / "clip.mp4")), check=True)
+    srt = "1\n00:00:01,000 --> 00:00:02,500\n<i>The tide</i> is out\n\n2\n00:00:59,000 --> 00:01:00,000\nlate\n"
+    (crawl / "en.srt").write_text(srt)
+    (crawl / "de.vtt").write_text("WEBVTT\n\nnothing\n")
+    tracks = "".join(
+        f'<track src={name} srclang={name[:2]} label="{name}">'
+        for name in ("en.srt", "de.vtt", "fr.vtt")
+    )
+    prose = "".join(
+        f"<p>Sentence {n} of the page tells what the boats that have left the harbour do {n} miles out.</p>"
+        for n in range(20)
+    )
+    video = f"<figure><video src=clip.mp4>{tracks}</video><figcaption>A harbour at low tide</figcaption></figure>"
+    (crawl / "page.html").write_text(
+        f"<html lang=en><title>Harbours</title><article><h1>Harbours</h1>{prose}{video}{prose}</article>"
+    )
+    lenient = parse({"fetch": {"network": False}, "select": {"text_rules": False, "languages": []}})
+    out = run(crawl, tmp_path / "out", "--workers=1", config=lenient)
+    for kind in ("interleaved", "video_text"):
+        with tarfile.open(out / f"{kind}-000000.tar") as tar:
+            member = next(name for name in tar.getnames() if name.endswith(".json"))
+            record = json.load(tar.extractfile(member))
+        (info,) = (info for info in record["info"] if info["type"] == "video")
+        (track,) = info["subtitles"]
+        assert (track["language"], track["label"], track["kind"]) == ("en", "en.srt", "subtitles")
+        assert track["cues"] == [{"start": 1.0, "end": 2.5, "text": "The tide is out"}]
+        assert [frame["t"] for frame in info["frames"]] == [0, 1, 2, 3]
+    sections = json.loads((out / "waterfall.json").read_text())["sections"]
+    (found,) = (s for s in sections if s["section"] == "subtitle files")
+    assert [step["count"] for step in found["steps"]] == [3, 1, 0]
+    assert sorted(drop["reason"] for drop in found["drops"]) == ["not_archived", "not_subtitles"]
+    assert [*chain.from_iterable(check.run(check.units(out), 1))] == []
+    again = run(crawl, tmp_path / "again", "--workers=2", config=lenient)
+    assert digests(again) == digests(out)

@@ -7,7 +7,9 @@ from fakes import Pack, document, image_media, jpeg, page_sample, pair_sample, p
 from fakes import video_sample as fake_video
 
 from m3w_builder.samples import canonical_json, members, nodes, pair_text, sample, word_count
-from m3w_builder.types import Image, Text, Video
+from m3w_builder.shards.valid import problems
+from m3w_builder.subtitles import Cue, write
+from m3w_builder.types import Image, Text, Track, Video
 
 A, B = "https://example.org/a.jpg", "https://example.org/b.png"
 CLIP = "https://example.org/clip.mp4"
@@ -94,3 +96,33 @@ def test_a_page_of_thousands_of_pictures_takes_no_time() -> None:
     found = sample(page, {2 * n + 1: media for n in range(10_000)})
     assert found.parts[-1].name == "9999.jpg"
     assert time.process_time() - start < 2  # every node against every other took 4 s
+
+
+def test_video_has_the_cues_of_its_tracks_while_its_frames_are_shown() -> None:
+    pack = Pack()
+    tracks = (
+        Track("https://ex.com/gone.vtt"),
+        Track("https://ex.com/b.vtt", "captions", "en", "English"),
+        Track("https://ex.com/a.vtt", language="de"),
+    )
+    whole = video_media(pack, CLIP, [jpeg(seed=n) for n in range(6)])
+    vtt = write(
+        [Cue(0, 1, "before"), Cue(1.5, 2.5, "a < b"), Cue(3.2, 9, "long"), Cue(5, 6, "after")]
+    )
+    stored = {"https://ex.com/a.vtt": write([Cue(90, 91, "far")]), "https://ex.com/b.vtt": vtt}
+    found = sample(
+        document(Video(CLIP, tracks=tracks), Text("x"), kind="video_text"),
+        {0: replace(whole, frames=whole.frames[2:5])},
+        stored,
+    ).record
+    assert found["videos"][0] == ["00002.jpg", "00003.jpg", "00004.jpg"]
+    first, second = found["info"][0]["subtitles"]
+    assert (first["url"], first["kind"], first["language"], first["label"]) == (
+        "https://ex.com/b.vtt", "captions", "en", "English",
+    )  # fmt: skip
+    assert first["cues"] == [
+        {"start": 1.5, "end": 2.5, "text": "a < b"},
+        {"start": 3.2, "end": 9, "text": "long"},
+    ]
+    assert (second["language"], second["cues"]) == ("de", [])
+    assert list(problems("sample", found)) == []

@@ -9,6 +9,7 @@ from m3w_builder.rules import measure
 from m3w_builder.select import (
     Dropped,
     admit,
+    clip,
     content_of,
     join,
     judge,
@@ -52,6 +53,7 @@ def reference(
         "row": 0,
         "nodes": len(media) + 1,
         "media": [(n + 1, "image", u, True) for n, u in enumerate(media)],
+        "tracks": [],
     }
     return {**found, **fields}
 
@@ -170,6 +172,69 @@ def test_video_pair_needs_words_and_frames():
     ]
 
 
+def with_tracks(kind="video_text"):
+    pair = reference(kind=kind, media=("https://ex.com/v.mp4",))
+    pair["media"] = [(1, "video", "https://ex.com/v.mp4", True)]
+    pair["tracks"] = [(1, "https://ex.com/b.vtt"), (1, "https://ex.com/a.vtt")]
+    return pair
+
+
+def video(seconds=1):
+    frames = [{"t": t, "offset": 0, "length": 10, "sha256": "x"} for t in range(seconds)]
+    return image(kind="video", frames=frames, length=0)
+
+
+def track(name, **fields):
+    row = {"kind": "subtitles", "status": "ok", "url": f"https://ex.com/{name}.vtt", "length": 500}
+    return {**row, "sha256": name, "frames": [], "scores": {}, **fields}
+
+
+def test_subtitles_are_joined_to_their_video():
+    assert [url for url, _ in needs(with_tracks())] == [
+        "video https://ex.com/v.mp4",
+        "subtitles https://ex.com/b.vtt",
+        "subtitles https://ex.com/a.vtt",
+    ]
+    rows = [(1, track("b")), (1, video()), (1, track("a"))]
+    for kind in ("video_text", "interleaved"):
+        for order in (rows, rows[::-1]):
+            (outcome,) = admit(with_tracks(kind), order, CONFIG)
+            assert [row["sha256"] for row in outcome["media"]] == ["s1"]
+            assert [row["sha256"] for row in outcome["subtitles"]] == ["a", "b"]
+            assert outcome["bytes"] == 10 + 500 + 500 + 300
+
+
+@pytest.mark.parametrize("rows", [[], [(1, track("a", status="not_subtitles"))]])
+def test_subtitles_that_cannot_be_had_never_drop_the_video(rows):
+    (outcome,) = admit(with_tracks(), [(1, video()), *rows], CONFIG)
+    assert (outcome["keep"], outcome["subtitles"]) == ([0, 1], [])
+
+
+def test_subtitles_alone_are_no_video():
+    gone = {**video(), "status": "timeout"}
+    assert reasons(admit(with_tracks(), [(1, gone), (1, track("a"))], CONFIG)) == [
+        ("video_text", "video_unavailable")
+    ]
+
+
+def test_pair_has_the_middle_of_a_long_video_and_a_document_all_of_it():
+    def seconds(kind, **settings):
+        config = CONFIG.model_copy(update=settings)
+        (outcome,) = admit(with_tracks(kind), [(1, video(100))], config)
+        return [frame["t"] for frame in outcome["media"][0]["frames"]]
+
+    assert seconds("video_text") == list(range(35, 65))
+    assert seconds("video_text", clip_seconds=7) == list(range(46, 53))
+    assert seconds("video_text", clip_seconds=0) == list(range(100))
+    assert seconds("interleaved") == list(range(100))
+
+
+def test_clip_of_a_short_video_is_all_of_it():
+    assert [clip(range(n), 3) for n in range(6)] == [
+        range(0), range(1), range(2), range(3), range(3), range(1, 4),
+    ]  # fmt: skip
+
+
 def test_media_meets_every_document_that_needs_it():
     row = image()
     assert list(join([("d1", 1), ("d2", 4)], [row])) == [("d1", (1, row)), ("d2", (4, row))]
@@ -219,6 +284,7 @@ def test_partition_is_written_in_id_order_with_its_rejects(tmp_path):
     ids = [row["id"] for row in read_table(tmp_path / "selected" / "00000.parquet", "selected")]
     assert ids == sorted(ids)
     assert len(ids) == counts["interleaved"] == counts["interleaved.images"] == 5
+    assert "interleaved.subtitles" not in counts
     assert counts["rejects.documents.no_image"] == 1
     (reject,) = read_table(tmp_path / "rejects" / "00000.parquet", "rejects")
     assert reject["reason"] == "no_image"

@@ -5,7 +5,7 @@ import pytest
 
 from m3w_builder import dom, video
 from m3w_builder.metadata import Metadata, read_metadata
-from m3w_builder.types import Video
+from m3w_builder.types import Track, Video
 
 BASE = "https://ex.com/p/"
 WATCH = "https://www.youtube.com/watch?v=abcdefghijk"
@@ -168,6 +168,38 @@ def test_a_players_own_name_is_no_title(title: str) -> None:
     assert found.title == ""
 
 
+@pytest.mark.parametrize(
+    ("markup", "tracks"),
+    [
+        ('<video src=a.mp4><track src="a.vtt" srclang=en label=" English "></video>',
+         [Track(BASE + "a.vtt", "subtitles", "en", "English")]),
+        ('<video src=a.mp4><track kind=Captions src="/a.srt?x=1#t"><track kind=chapters src=c.vtt></video>',
+         [Track("https://ex.com/a.srt?x=1", "captions"), Track(BASE + "c.vtt", "chapters")]),
+        ('<video><source src=a.mp4><track src=a.vtt><source src=b.webm><track src=b.vtt></video>',
+         [Track(BASE + "a.vtt"), Track(BASE + "b.vtt")]),
+        ('<amp-video src=a.mp4><track data-src=a.vtt><track src=a.vtt kind=captions></amp-video>',
+         [Track(BASE + "a.vtt")]),
+        ('<video src=a.mp4><track kind=sprites src=a.vtt></video>', [Track(BASE + "a.vtt", "metadata")]),
+        ('<video src=a.mp4><track><track src=""><track src="data:text/vtt,x"><track src="blob:x"></video>', []),
+        ('<iframe src="https://www.youtube.com/embed/abcdefghijk"><track src=a.vtt></iframe>', []),
+    ],
+)  # fmt: skip
+def test_tracks_of_a_video(markup: str, tracks: list[Track]) -> None:
+    found = first(markup)
+    assert found
+    assert list(found.tracks) == tracks
+
+
+def test_tracks_stay_when_the_metadata_knows_the_file() -> None:
+    head = '<meta property="og:video" content="/clip.mp4"><meta property="og:video:type" content="video/mp4">'
+    known = video.declarations(page(head))
+    body = dom.parse("<body><video><track src=a.vtt></video></body>").find("body")
+    assert body is not None
+    found = video.read(body[0], BASE, known)
+    assert found
+    assert (found.url, found.tracks) == ("https://ex.com/clip.mp4", (Track(BASE + "a.vtt"),))
+
+
 def test_tags_and_attributes_that_the_walk_asks_about() -> None:
     assert {"video", "iframe", "embed", "object", "amp-video", "lite-youtube"} <= video.VIDEO_TAGS
     assert "data-youtube-id" in video.FACADE_ATTRIBUTES
@@ -180,6 +212,7 @@ def test_sources_of_another_video_are_not_taken() -> None:
 def test_hostile_elements_take_linear_time() -> None:
     start = time.perf_counter()
     first("<video>" * 1000 + "<source src=x.m3u8>" * 20_000)
+    first("<video src=a.mp4>" + "<track src=x.vtt>" * 20_000)
     first("<iframe " + " ".join(f'a{i}="/{"x" * 4000}"' for i in range(500)) + "></iframe>")
     first(f"""<video data-setup='{{{'"//' * 6000}'></video>""")
     video.player("https://www.youtube.com/?" + "v=&" * 2700)

@@ -5,7 +5,7 @@ import pytest
 from m3w_builder.collect import Request
 from m3w_builder.config import RightsConfig
 from m3w_builder.tables import document_row, write_table
-from m3w_builder.types import WHOLE_FILE, Document, Image, OptOut, Text, Video
+from m3w_builder.types import WHOLE_FILE, Document, Image, OptOut, Text, Track, Video
 from m3w_builder.wanted import Want, give_up, locate, unit_of, wants
 
 URL = "https://ex.com/a.jpg"
@@ -120,3 +120,22 @@ def test_page_on_the_users_list_wants_no_media(tmp_path):
     (tmp_path / "list.txt").write_text("https://ex.com/p\n")
     rights = RightsConfig(optout_lists=(str(tmp_path / "list.txt"),))
     assert [url for url, _ in wants(documents(tmp_path), rights)] == ["https://ex.com/b.jpg"]
+
+
+def test_a_video_is_wanted_with_the_tracks_that_hold_what_is_spoken(tmp_path):
+    tracks = tuple(
+        Track(f"https://ex.com/{kind}.vtt", kind)
+        for kind in ("subtitles", "captions", "descriptions", "chapters", "metadata")
+    )
+    clip = Video("https://ex.com/a.mp4", tracks=tracks)
+    player = Video("https://ex.com/player", file=False, tracks=(Track("https://ex.com/p.vtt"),))
+    nodes = (Text("x"), Image(URL), clip, clip, player)
+    page = Document("0", "interleaved", "https://ex.com/", nodes)
+    write_table(tmp_path / "d.parquet", "documents", [document_row(page, "")])
+    found = [(want.url, want.kind) for _, want in wants(tmp_path / "d.parquet")]
+    assert found == [
+        ("https://ex.com/a.jpg", "image"),
+        ("https://ex.com/a.mp4", "video"),
+        ("https://ex.com/captions.vtt", "subtitles"),
+        ("https://ex.com/subtitles.vtt", "subtitles"),
+    ]

@@ -40,11 +40,14 @@ REASONS = {
     "image_damaged": "the image does not decode to its end",
     # videos
     "not_a_video": "no container format that we know",
+    "video_playlist": "a list that names other files (HLS, DASH, ...), which are not fetched",
     "no_video_track": "a container without moving pictures",
     "no_frames": "not one frame could be decoded",
     "video_truncated": "less than half of the frames that the duration promises",
     "video_damaged": "the container cannot be opened",
     "video_timeout": "not decoded within video_seconds",
+    # subtitles
+    "not_subtitles": "no cue with a time and a text",
 }
 
 # What an archive may stand in for: the live URL is gone, or no longer what it was.

@@ -105,7 +105,12 @@ def _kept(request: Request, place: tuple[str, int], client: Client) -> Body:
 
 def max_bytes(request: Request, config: FetchConfig) -> int:
     """Returns the longest body that a request accepts."""
-    return config.max_image_bytes if request.kind == "image" else config.max_video_bytes
+    limits = {
+        "image": config.max_image_bytes,
+        "video": config.max_video_bytes,
+        "subtitles": config.max_subtitle_bytes,
+    }
+    return limits[request.kind]
 
 
 def _whole(path: Path, limit: int) -> bytes:

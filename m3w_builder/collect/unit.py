@@ -19,6 +19,7 @@ from m3w_builder.frames import sample_frames
 from m3w_builder.journal import Journal
 from m3w_builder.media import measure_image
 from m3w_builder.packs import PackWriter
+from m3w_builder.subtitles import measure_subtitles
 from m3w_builder.types import Frame, Media
 
 Outcome = tuple[Media, MediaError | None]  # the row, and what made it unusable
@@ -59,11 +60,11 @@ class Unit:
         return self._row(request, live(request, self.client))
 
     def _row(self, request: Request, obtain: Obtain) -> Outcome:
-        work = self._image if request.kind == "image" else self._video
+        work = self._video if request.kind == "video" else self._in_memory
         with self.client.budget.room() as room:
             return work(Media(request.url, request.kind), lambda into: obtain(into, room))
 
-    def _image(self, row: Media, obtain: Callable[[BinaryIO | None], Body]) -> Outcome:
+    def _in_memory(self, row: Media, obtain: Callable[[BinaryIO | None], Body]) -> Outcome:
         try:
             body = obtain(None)
         except MediaError as error:
@@ -72,7 +73,8 @@ class Unit:
         row = _described(row, body, digest, len(body.data))
         try:
             row = self._consented(row, body.data)
-            return self._measured(row, body.data), None
+            measure = self._measured if row.kind == "image" else self._read
+            return measure(row, body.data), None
         except MediaError as error:
             return _refused(row, error), error
 
@@ -126,6 +128,20 @@ class Unit:
             length=length,
         )
 
+    def _read(self, row: Media, body: bytes) -> Media:
+        vtt, seconds, _ = measure_subtitles(body, row.content_type)
+        offset, length = self.journal.set_aside(vtt)
+        digest = hashlib.sha256(vtt).hexdigest()
+        return replace(
+            row,
+            sha256=digest,
+            format="vtt",
+            seconds=seconds,
+            reencoded=digest != row.source_sha256,
+            offset=offset,
+            length=length,
+        )
+
     def _sampled(self, row: Media, source: Path) -> Media:
         with self._decoding:
             video = sample_frames(source, config=self.client.config, folder=source.parent)
@@ -152,7 +168,7 @@ class Unit:
         """Returns the row after its bytes went from where they were set aside into the pack."""
         if row.status != "ok":
             return row
-        if row.kind == "image":
+        if row.kind != "video":
             offset, length = self._move(row, f"{row.sha256}.{row.format}", pack)
             return replace(row, pack=pack.name, offset=offset, length=length)
         frames = []

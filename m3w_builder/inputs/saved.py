@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from m3w_builder.dom import decode as decode_text
 from m3w_builder.errors import InputError, PageError
-from m3w_builder.inputs.sniff import is_html, kind_of
+from m3w_builder.inputs.sniff import SUBTITLES, is_html, kind_of
 from m3w_builder.types import ID_HEX, WHOLE_FILE, Page, Reject, Resource, item_id
 from m3w_builder.urls import canonical
 from m3w_builder.warc.coding import decode
@@ -124,7 +124,7 @@ def _attributes(text: str) -> dict[str, str]:
 
 
 def local_resource(url: str, page: Page, folder: str) -> Resource | None:
-    """Returns the image or video file in `folder` that a page's media URL stands for, None without any.
+    """Returns the image, video or subtitle file in `folder` that a page's media URL stands for, None without any.
 
     The page's relative references were resolved against its URL: relative to that, `url` leads from the page's file to
     the media file. Of equal URLs the files' content decides (`record`), never where they lie.
@@ -154,11 +154,11 @@ def _local(url: str, page: Page, folder: str) -> str:
 
 
 def _media_kind(file: str) -> str:
-    """Returns the media type of an image or video file, by content, "" for other files."""
+    """Returns the media type of an image, video or subtitle file, by content, "" for other files."""
     with open(file, "rb") as opened:
         head = opened.read(_MAGIC_BYTES)
     kind = "" if not head or is_html(head) else kind_of(mimetypes.guess_type(file)[0] or "", head)
-    return kind if kind.startswith(("image/", "video/")) else ""
+    return kind if kind.startswith(("image/", "video/")) or kind in SUBTITLES else ""
 
 
 @lru_cache(maxsize=2**12)  # a site's logo is on each of its pages

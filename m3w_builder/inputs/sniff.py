@@ -1,4 +1,4 @@
-"""What a body is: page, image, video, audio or nothing of interest, by content type and first bytes.
+"""What a body is: page, image, video, audio, subtitles or nothing of interest, by content type and first bytes.
 
 Content types of real servers are often missing or "application/octet-stream", and HTML is the
 default of many: what a media file's first bytes say counts more, what looks like HTML counts only
@@ -24,7 +24,10 @@ _VAGUE = frozenset(
     }
 )
 _MEDIA = ("image/", "video/", "audio/")
-_MEDIA_TYPES = frozenset({"application/ogg", "application/mp4", "application/x-matroska"})
+SUBTITLES = frozenset({"text/vtt", "application/x-subrip", "text/srt"})
+_MEDIA_TYPES = frozenset(
+    {"application/ogg", "application/mp4", "application/x-matroska", *SUBTITLES}
+)
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (rb"\xff\xd8\xff", "image/jpeg"),
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
@@ -45,6 +48,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (rb"0&\xb2u\x8ef\xcf\x11", "video/x-ms-asf"),
     (rb"ID3[\x02-\x04]|fLaC", "audio/mpeg"),
     (rb"RIFF.{4}WAVE", "audio/wav"),
+    (rb"(?:\xef\xbb\xbf)?WEBVTT[ \t\r\n]", "text/vtt"),
+    (rb"(?:\xef\xbb\xbf)?\d{1,4}\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> ", "application/x-subrip"),
 )
 _ANY_MAGIC = re.compile(b"|".join(b"(?:" + magic + b")" for magic, _ in _MAGIC), re.DOTALL)
 _COMPILED = [(re.compile(magic, re.DOTALL), name) for magic, name in _MAGIC]
@@ -56,7 +61,7 @@ _HTML_START = re.compile(
 
 
 def kind_of(content_type: str, head: bytes) -> str:
-    """Returns `HTML` for a page, a media type for an image, video or audio, "" for the rest.
+    """Returns `HTML` for a page, a media type for an image, video, audio or subtitles, else "".
 
     `head` is the beginning of the decoded body, some hundred bytes.
     """

@@ -10,7 +10,7 @@ from lxml import etree
 
 from m3w_builder.metadata import pixels
 from m3w_builder.text import clean, word_set
-from m3w_builder.types import Video
+from m3w_builder.types import Track, Video
 from m3w_builder.urls import canonical
 from m3w_builder.video.addresses import (
     FILE,
@@ -45,6 +45,9 @@ FACADE_ATTRIBUTES = word_set(
 
 
 MAX_SOURCES = 50  # children of one element that are looked at
+
+
+MAX_LANGUAGE, MAX_LABEL = 40, 200  # characters of a track's
 
 
 MAX_ADDRESSES = 100  # of one element
@@ -101,15 +104,17 @@ def read(element: Element, base: str, declared: Sequence[Declared] = ()) -> Vide
         found = _media_element(element, base, label)
     else:
         found = _embed_element(element, base, label)
+    tracks = _tracks(element, base) if tag in _MEDIA_TAGS else ()
     if found:
         width, height = pixels(element.get("width")), pixels(element.get("height"))
         poster = found.poster or _poster(element, base)
-        found = replace(found, poster=poster, width=width, height=height)
+        found = replace(found, poster=poster, width=width, height=height, tracks=tracks)
         return resolve(found, declared) if declared else found
     if not declared or _is_hidden(element):
         return None
     if tag in _MEDIA_TAGS:
-        return _nameless(element, base, label, declared)
+        named = _nameless(element, base, label, declared)
+        return replace(named, tracks=tracks) if named and tracks else named
     names = {canonical(value, base) for _, value in _addresses(element)}
     return next((one.video for one in declared if not one.names.isdisjoint(names)), None)
 
@@ -162,12 +167,33 @@ def _looks_like_video(name: str, url: str) -> bool:
 
 
 def _sources(element: Element) -> list[Element]:
-    """Returns the source elements of a video; libxml2 nests what follows an unclosed one."""
+    return [child for child in _void_children(element) if child.tag == "source"]
+
+
+def _tracks(element: Element, base: str) -> tuple[Track, ...]:
+    """Returns the tracks of a video element (HTML Standard 4.8.9), each address once."""
+    found: dict[str, Track] = {}
+    for child in _void_children(element):
+        address = child.get("src") or child.get("data-src") or ""
+        url = canonical(address, base) if child.tag == "track" and address.strip() else ""
+        if url and url not in found:
+            kind = (child.get("kind") or "subtitles").strip().lower()
+            language, label = clean(child.get("srclang") or ""), clean(child.get("label") or "")
+            kind = kind if kind in _TRACK_KINDS else "metadata"
+            found[url] = Track(url, kind, language[:MAX_LANGUAGE], label[:MAX_LABEL])
+    return tuple(found.values())
+
+
+_TRACK_KINDS = word_set("subtitles captions descriptions chapters metadata")
+
+
+def _void_children(element: Element) -> list[Element]:
+    """Returns the sources and tracks of a video; libxml2 nests what follows an unclosed one."""
     found, stack, looked = [], _children(element), 0
     while stack and looked < MAX_SOURCES:
         top = stack.pop(0)
         looked += 1
-        if top.tag == "source":
+        if top.tag in ("source", "track"):
             found.append(top)
             stack[:0] = _children(top)
     return found
