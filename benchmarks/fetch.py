@@ -41,9 +41,9 @@ class Unavailable(Exception):
 
 def client(name: str, urls: Sequence[str], folder: Path, *options: str) -> Spent:
     """Runs one of benchmarks/clients.py in a process of its own."""
-    names = folder / "urls.txt"
-    names.write_text("\n".join([*urls[:WARM], *urls]))
-    command = [sys.executable, "-m", "benchmarks.clients", name, str(names), f"--warm={WARM}"]
+    names, warm = folder / "urls.txt", urls[:WARM]
+    names.write_text("\n".join([*warm, *urls]))
+    command = [sys.executable, "-m", "benchmarks.clients", name, str(names), f"--warm={len(warm)}"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable(done.stderr.strip().splitlines()[-1])
@@ -174,10 +174,12 @@ def measured(args: argparse.Namespace, work: Path) -> dict[str, Any]:
                 if name in reasons or (args.only and name not in args.only):
                     continue
                 try:
-                    runs.setdefault(name, []).append(run())
+                    spent = run()
                 except Unavailable as error:
                     reasons[name] = str(error)
-                print(f"{name}: {runs.get(name, [None])[-1]}", file=sys.stderr, flush=True)
+                    continue
+                runs.setdefault(name, []).append(spent)
+                print(f"{name}: {spent}", file=sys.stderr, flush=True)
         found: dict[str, Any] = {
             "images": len(paths),
             "image_bytes": round(sum(p.stat().st_size for p in paths) / len(paths)),

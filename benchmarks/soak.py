@@ -77,9 +77,8 @@ class Run:
     folder: Path
     seconds: float = 0.0
     peak_mib: float = 0.0  # of the stage's processes together
-    killed: list[float] = field(default_factory=list)  # times of the monotonic clock
+    kills: int = 0
     asked: Counter[str] = field(default_factory=Counter)  # target -> requests
-    answered: dict[str, float] = field(default_factory=dict)  # target -> when, at last
     rows: list[Row] = field(default_factory=list)
     packs: dict[str, str] = field(default_factory=dict)  # name -> sha256
 
@@ -133,8 +132,7 @@ def run(web: Web, work: Path, workers: int, kills: Sequence[int]) -> Run:
     for at in [*sorted(kills), None]:
         _once(command, web, made, at)
     made.seconds = time.monotonic() - started
-    report = web.ask("report")
-    made.asked, made.answered = Counter(report["asked"]), report["answered"]
+    made.asked = Counter(web.ask("report"))
     (stage,) = (path.parent for path in work.glob("fetch-*/stage.json"))
     made.folder = stage
     for path in sorted((stage / "media").glob("*.parquet")):
@@ -157,7 +155,7 @@ def _once(command: list[str], web: Web, made: Run, kill_at: int | None) -> None:
         while stage.poll() is None:
             made.peak_mib = max(made.peak_mib, sum(resident(stage.pid)) / 2**20)
             if kill_at is not None and web.ask("count") >= kill_at:
-                made.killed.append(time.monotonic())
+                made.kills += 1
                 os.killpg(stage.pid, signal.SIGKILL)
                 stage.wait()
                 return
@@ -167,15 +165,13 @@ def _once(command: list[str], web: Web, made: Run, kill_at: int | None) -> None:
             raise RuntimeError(f"the stage ended with {stage.returncode}: {errors.read()[-4000:]}")
 
 
-def again(calm: Run, killed: Run) -> dict[str, float]:
-    """Returns the image paths that the killed run asked for more often, with the age of the last
-    whole answer at the kill before it was asked for again (s; 0: it was still under way)."""
-    found: dict[str, float] = {}
-    for target, count in killed.asked.items():
-        if count > calm.asked[target]:
-            path = target.partition("?")[0]
-            found[path] = found.get(path, 0.0)
-    return found
+def again(calm: Run, killed: Run) -> set[str]:
+    """Returns the paths that the killed run asked for more often than the undisturbed one."""
+    return {
+        target.partition("?")[0]
+        for target, count in killed.asked.items()
+        if count > calm.asked[target]
+    }
 
 
 def properties(
@@ -205,7 +201,7 @@ def properties(
     packs = sum(calm.packs.get(name) != digest for name, digest in killed.packs.items())
     packs += len(calm.packs.keys() - killed.packs.keys())
     held.append(("equal packs", not packs, f"{packs} of {len(calm.packs)} differ"))
-    repeated, most = len(again(calm, killed)), in_flight * len(killed.killed)
+    repeated, most = len(again(calm, killed)), in_flight * killed.kills
     figure = f"{repeated} URLs asked for again, at most {most} in flight at the kills"
     held.append(("not fetched again", repeated <= most or not strict, figure))
     return held
@@ -220,8 +216,8 @@ def _wrong_statuses(rows: Sequence[Row], wanted: dict[str, str]) -> Counter[str]
 
 def _stored(row: Row, folder: Path, wanted: dict[str, str]) -> bool:
     """Says whether a row's bytes in the pack are the picture that the server sent."""
-    if row["status"] != "ok":
-        return not row["pack"]
+    if row["status"] != "ok" or not row["pack"]:
+        return row["status"] != "ok" and not row["pack"]
     name, number = wanted[row["url"]], int(row["url"].rpartition("/")[2].partition(".")[0])
     stored = read_range(folder / "packs" / row["pack"], row["offset"], row["length"])
     sent = sha256(picture(number)).hexdigest()
@@ -261,13 +257,12 @@ def soak(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     held = properties(
         web, calm, killed, in_flight=in_flight, max_mib=args.max_mib, strict=args.strict
     )
-    repeated = again(calm, killed)
     return {
         "images": args.images,
         "misbehave": sum(name != "ok" for name in web.behaviours.values()),
         "hosts": hosts + DEAD_HOSTS,
-        "kills": len(killed.killed),
-        "asked_again": len(repeated),
+        "kills": killed.kills,
+        "asked_again": len(again(calm, killed)),
         "in_flight": in_flight,
         "seconds": {"undisturbed": round(calm.seconds, 1), "killed": round(killed.seconds, 1)},
         "peak_mib": {"undisturbed": round(calm.peak_mib), "killed": round(killed.peak_mib)},
