@@ -165,7 +165,7 @@ def measured(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     paths = photographs(sources, photos, args.images)
     runs: dict[str, list[Spent]] = {}
     reasons: dict[str, str] = {}
-    with serving(photos, work, hosts=args.hosts) as site:
+    with serving(photos, work, hosts=args.hosts, keep=args.keep_alive) as site:
         os.environ["SSL_CERT_FILE"] = str(site.bundle)
         os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # img2dataset asks PyPI at each start
         measuring = list(rows(site, [p.name for p in paths], work, photos, args.img2dataset))
@@ -186,6 +186,7 @@ def measured(args: argparse.Namespace, work: Path) -> dict[str, Any]:
             "photographs": "drawn" if sources != args.photographs else "real",
             "server": site.name,
             "hosts": site.hosts,
+            "keep_alive": args.keep_alive,
             "repeats": args.repeats,
         }
     for name, reason in reasons.items():
@@ -202,6 +203,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--images", type=int, default=2000)
     arguments.add_argument(
         "--hosts", type=int, default=16, help="addresses the images are spread over"
+    )
+    arguments.add_argument(
+        "--keep-alive",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="no: a connection, and a handshake, for each image, as of many small hosts",
     )
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--work", type=Path, help="keeps images and environment between runs")

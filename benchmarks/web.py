@@ -22,7 +22,8 @@ NGINX = """
 daemon off; master_process off; pid {work}/nginx.pid; error_log {work}/nginx.log error;
 events {{ worker_connections 4096; }}
 http {{
-    access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
+    access_log off; sendfile on; tcp_nopush on;
+    keepalive_requests 100000; keepalive_timeout {idle};
     types {{ image/jpeg jpg; }}
     ssl_certificate {work}/server.pem; ssl_certificate_key {work}/server.pem;
     client_body_temp_path {work}/t1; proxy_temp_path {work}/t2; fastcgi_temp_path {work}/t3;
@@ -82,18 +83,23 @@ def certify(work: Path, hosts: int) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, work: Path, *, hosts: int = 1, nginx: bool = True) -> Iterator[Site]:
-    """Yields a server of the folder's files until the block ends; `work` holds what it writes."""
+def serving(
+    folder: Path, work: Path, *, hosts: int = 1, keep: bool = True, nginx: bool = True
+) -> Iterator[Site]:
+    """Yields a server of the folder's files until the block ends; `work` holds what it writes.
+
+    With `keep` false it closes every connection after one answer.
+    """
     bundle = certify(work, hosts)
     ports = {"http": free_port(), "https": free_port()}
     found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if found and nginx:
         settings = work / "nginx.conf"
-        settings.write_text(NGINX.format(work=work, folder=folder, **ports))
+        settings.write_text(NGINX.format(work=work, folder=folder, idle=60 * keep, **ports))
         command = [found, "-c", str(settings), "-p", str(work), "-e", str(work / "nginx.log")]
     else:
         command = [sys.executable, "-m", "benchmarks.web", str(work / "server.pem"), str(folder)]
-        command += [str(port) for port in ports.values()]
+        command += [str(number) for number in (*ports.values(), int(keep))]
     with process(command, ports["https"]):
         yield Site("nginx" if found and nginx else "asyncio", ports, bundle, hosts)
 
@@ -119,7 +125,7 @@ def _answers(address: str, port: int) -> bool:
         return sock.connect_ex((address, port)) == 0
 
 
-async def _serve(certificate: str, folder: str, http: int, https: int) -> None:
+async def _serve(certificate: str, folder: str, http: int, https: int, keep: int) -> None:
     bodies = {f"/{p.name}".encode(): p.read_bytes() for p in Path(folder).iterdir()}
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -129,10 +135,13 @@ async def _serve(certificate: str, folder: str, http: int, https: int) -> None:
                 status = b"200 OK" if body is not None else b"404 Not Found"
                 body = body or b""
                 writer.write(
-                    b"HTTP/1.1 %b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b"
-                    % (status, len(body), body)
+                    b"HTTP/1.1 %b\r\nContent-Type: image/jpeg\r\nConnection: %b\r\n"
+                    b"Content-Length: %d\r\n\r\n%b"
+                    % (status, b"keep-alive" if keep else b"close", len(body), body)
                 )
                 await writer.drain()
+                if not keep:
+                    return
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass  # the client went away
         finally:
@@ -146,4 +155,4 @@ async def _serve(certificate: str, folder: str, http: int, https: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(_serve(*sys.argv[1:3], *map(int, sys.argv[3:])))
