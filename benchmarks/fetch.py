@@ -97,7 +97,7 @@ def rows(
     """Yields each row's name with the run that measures it once."""
     for scheme in ("http", "https"):
         urls = site.urls(scheme, names)
-        for name in ("ours", "pycurl", "urllib3"):
+        for name in ("ours", "pycurl", "urllib3", "floor"):
             yield f"{name}_{scheme}", lambda n=name, u=urls: client(n, u, folder)
         yield (
             f"img2dataset_{scheme}",

@@ -117,7 +117,7 @@ def off(one: Outcome, other: Outcome) -> int:
 def right(case: Case, ours: Outcome) -> bool:
     """Says whether ours did what is right."""
     if case.right == ("any",):
-        return ours.result["outcome"] != "killed"
+        return bool(ours.result["outcome"] != "killed")
     if not ours.stored:
         return "ok" not in case.right and (not case.right or ours.result["status"] in case.right)
     return "ok" in case.right and ours.size in (None, case.size)
@@ -154,7 +154,8 @@ def answers_table(
 ) -> str:
     """Returns the Markdown table of the answers; what is wrong with ours is in bold."""
     lines = []
-    rows = zip(cases, ours, theirs or [None] * len(cases), strict=True)
+    others: Sequence[Outcome | None] = theirs or [None] * len(cases)
+    rows = zip(cases, ours, others, strict=True)
     for group, found in groupby(rows, lambda row: row[0].group):
         lines += ["", f"### {group}", ""]
         lines += ["| answer | m3w | img2dataset | its raw mode |", "| --- | --- | --- | --- |"]

@@ -57,8 +57,11 @@ def _server_is_public() -> None:
     """Makes 127.0.0.1 count as a public address: the first hop of a redirect has to be let through."""
     for name, module in list(sys.modules.items()):
         if name.startswith("m3w_builder.fetch") and hasattr(module, "is_public"):
-            vetted = module.is_public
-            module.is_public = lambda ip, v=vetted: ip == "127.0.0.1" or v(ip)
+            vars(module)["is_public"] = _or_the_server(vars(module)["is_public"])
+
+
+def _or_the_server(vetted: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda ip: ip == "127.0.0.1" or vetted(ip)
 
 
 def img2dataset(case: Case) -> Result:
@@ -127,7 +130,7 @@ def _child(client: Callable[[Case], Result], case: Case, writing: int) -> None:
 
 def _read(reading: int, until: float) -> bytes | None:
     """Returns what comes through a pipe, None when it has not ended in time."""
-    pieces = []
+    pieces: list[bytes] = []
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         while left := max(0.0, until - time.monotonic()):
             if not select.select([pipe], [], [], left)[0]:

@@ -155,4 +155,5 @@ async def _serve(certificate: str, folder: str, http: int, https: int, keep: int
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(*sys.argv[1:3], *map(int, sys.argv[3:])))
+    files, numbers = sys.argv[1:3], [int(number) for number in sys.argv[3:]]
+    asyncio.run(_serve(files[0], files[1], *numbers))
