@@ -87,25 +87,26 @@ IMPORTS = {"ours": "m3w_builder.collect", "img2dataset": "img2dataset.resizer"}
 
 
 def limited(client: Callable[[Case], Result], case: Case) -> Result:
-    """Runs one case in a forked process."""
+    """Runs one case in a forked process; `mib` is what it needs on top of what it starts with."""
     reading, writing = os.pipe()
-    before, started = _memory(1), time.monotonic()
+    started = time.monotonic()
     child = os.fork()
     if not child:
         os.close(reading)
         _child(client, case, writing)
     os.close(writing)
-    answer = _read(reading, started + LIMIT_SECONDS)
-    if answer is None:
+    told, ended = _read(reading, started + LIMIT_SECONDS)
+    if not ended:
         os.kill(child, signal.SIGKILL)
     _, status, usage = os.wait4(child, 0)
     seconds = round(time.monotonic() - started, 2)
-    if answer:
+    before, _, answer = told.partition(b"\n")
+    if ended and answer:
         result: Result = json.loads(answer)
     else:
-        limit = f"{LIMIT_SECONDS:g} s" if answer is None else f"status {status}"
+        limit = f"status {status}" if ended else f"{LIMIT_SECONDS:g} s"
         result = {"outcome": "killed", "said": limit, "raw": False}
-    mib = round(max(0, usage.ru_maxrss * 1024 - before) / 2**20)
+    mib = round(max(0, usage.ru_maxrss * 1024 - int(before)) / 2**20)
     return {"status": "", **result, "seconds": seconds, "mib": mib}
 
 
@@ -116,6 +117,8 @@ def _memory(column: int) -> int:
 
 
 def _child(client: Callable[[Case], Result], case: Case, writing: int) -> None:
+    """Writes its memory at the start in a line, then the result."""
+    os.write(writing, b"%d\n" % _memory(1))
     most = _memory(0) + LIMIT_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
@@ -128,8 +131,8 @@ def _child(client: Callable[[Case], Result], case: Case, writing: int) -> None:
     os._exit(0)
 
 
-def _read(reading: int, until: float) -> bytes | None:
-    """Returns what comes through a pipe, None when it has not ended in time."""
+def _read(reading: int, until: float) -> tuple[bytes, bool]:
+    """Returns what comes through a pipe, and whether that ended in time."""
     pieces: list[bytes] = []
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         while left := max(0.0, until - time.monotonic()):
@@ -137,9 +140,9 @@ def _read(reading: int, until: float) -> bytes | None:
                 break
             piece = pipe.read(1 << 20)
             if not piece:
-                return b"".join(pieces)
+                return b"".join(pieces), True
             pieces.append(piece)
-    return None
+    return b"".join(pieces), False
 
 
 def main() -> None:

@@ -43,8 +43,10 @@ LOOK_SECONDS = 0.05  # between two looks at memory and at the server
 IMAGES_PER_PAGE = 25
 HOSTS_PER_IMAGE = 1 / 100
 CLOCK_COLUMNS = ("fetched",)  # may tell the time; everything else must be equal
+IMAGES_PER_UNIT = 600
 CONFIG = """
 [fetch]
+buckets = {buckets}
 allow_private = true
 connect_seconds = 2.0
 read_seconds = 2.0
@@ -114,10 +116,10 @@ def extract_stage(work: Path, wanted: Sequence[str]) -> Path:
     return stage.folder
 
 
-def fetch_command(extract: Path, work: Path, workers: int) -> list[str]:
+def fetch_command(extract: Path, work: Path, workers: int, images: int) -> list[str]:
     """Returns the command of the fetch stage: the only place that knows how it is called."""
     config = work / "soak.toml"
-    write_text(config, CONFIG)
+    write_text(config, CONFIG.format(buckets=max(2, images // IMAGES_PER_UNIT)))
     options = {"extract": extract, "work": work, "config": config, "workers": workers}
     given = (f"--{name}={value}" for name, value in options.items())
     return [sys.executable, "-m", "pipelines.fetch", *given]
@@ -126,7 +128,8 @@ def fetch_command(extract: Path, work: Path, workers: int) -> list[str]:
 def run(web: Web, work: Path, workers: int, kills: Sequence[int]) -> Run:
     """Runs the stage to its end; kills it when the server was asked for so many URLs."""
     work.mkdir(parents=True)
-    command = fetch_command(extract_stage(work, list(web.behaviours)), work, workers)
+    extract = extract_stage(work, list(web.behaviours))
+    command = fetch_command(extract, work, workers, len(web.behaviours))
     web.ask("reset")
     made, started = Run(work), time.monotonic()
     for at in [*sorted(kills), None]:
