@@ -23,7 +23,7 @@ def measure(command: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         while process.poll() is None:
-            sizes = list(_resident(process.pid))
+            sizes = list(resident(process.pid))
             peak, largest = max(peak, sum(sizes)), max([largest, *sizes])
             time.sleep(SAMPLE_SECONDS)
         wall = time.monotonic() - started
@@ -40,7 +40,7 @@ def measure(command: list[str]) -> dict[str, Any]:
     }
 
 
-def _resident(root: int) -> Iterator[int]:
+def resident(root: int) -> Iterator[int]:
     """Yields the resident bytes of a process and of all below it."""
     page = os.sysconf("SC_PAGE_SIZE")
     todo = [root]

@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,8 +40,8 @@ class Handler(BaseHTTPRequestHandler):
     """Looks the path up in PATHS; `hits` counts the requests of this server per path."""
 
     protocol_version = "HTTP/1.1"
-    own: dict[str, Callable[["Handler"], None]]  # paths of this server alone
     hits: dict[str, int]
+    own: Mapping[str, Callable[["Handler"], None]]  # paths of this server alone
     seen: dict[str, dict[str, str]]  # headers of the last request per path
     busy: dict[str, int]  # requests being answered now, and at most
     clients: set[tuple[str, int]]  # connections that came
@@ -65,6 +67,10 @@ class Handler(BaseHTTPRequestHandler):
     def argument(self, name: str, default: str = "") -> str:
         """Returns an argument of the query."""
         return parse_qs(urlsplit(self.path).query).get(name, [default])[0]
+
+    def arguments(self, name: str) -> list[str]:
+        """Returns all arguments of the query that have this name."""
+        return parse_qs(urlsplit(self.path).query).get(name, [])
 
     def send(self, body: bytes, status: int = 200, **headers: str) -> None:
         """Sends a whole, honest answer; `Content_Type=...` becomes a header."""
@@ -243,6 +249,139 @@ PATHS: dict[str, Callable[[Handler], None]] = {
 }
 
 
+# Further answers, of benchmarks/hostile.py.
+
+
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    """Returns a picture as a file of that kind."""
+    body = io.BytesIO()
+    picture.save(body, kind, **options)
+    return body.getvalue()
+
+
+def _pixels(mode: str = "RGB") -> Image.Image:
+    return Image.open(io.BytesIO(BODY)).convert(mode)
+
+
+def _grey16() -> bytes:
+    """Returns a 16-bit PNG with all levels from black to white."""
+    levels = b"".join((level * 257).to_bytes(2, "little") for level in range(256))
+    return encoded(Image.frombytes("I;16", (256, 64), levels * 64), "PNG")
+
+
+def _turned() -> bytes:
+    """Returns a picture of 160 x 120 that EXIF turns: upright it is 120 x 160."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(_pixels(), "JPEG", exif=exif)
+
+
+@cache
+def png_bomb() -> bytes:
+    """Returns a PNG of 12,000 x 12,000 pixels (432 MB decoded) in 420 KB."""
+    return encoded(Image.new("RGB", (12_000, 12_000)), "PNG")
+
+
+@cache
+def zeros(coding: str) -> bytes:
+    """Returns 64 MiB of zeros, compressed."""
+    raw = bytes(2**26)
+    return {
+        "gzip": lambda: gzip.compress(raw, 9),
+        "deflate": lambda: zlib.compress(raw, 9),
+        "br": lambda: brotli.compress(raw, quality=1),
+    }[coding]()
+
+
+def _bomb(request: Handler) -> None:
+    """/bomb?coding=gzip, deflate or br."""
+    coding = request.argument("coding")
+    request.send(zeros(coding), Content_Encoding=coding)
+
+
+def _busy(request: Handler) -> None:
+    """/busy?status=429: asks the first caller to come back in a second."""
+    if request.hits["/busy"] == 1:
+        request.send(b"later", int(request.argument("status")), Retry_After="1")
+    else:
+        request.send(BODY)
+
+
+def _tagged(request: Handler) -> None:
+    """/tagged?X-Robots-Tag=noai&...: the query becomes headers."""
+    request.send_response(200)
+    for name, values in parse_qs(urlsplit(request.path).query).items():
+        for value in values:
+            request.send_header(name, value)
+    request.send_header("Content-Length", str(len(BODY)))
+    request.end_headers()
+    request.wfile.write(BODY)
+
+
+def _raw(answer: bytes) -> Callable[[Handler], None]:
+    """Returns a handler that sends exactly these bytes and hangs up."""
+
+    def handle(request: Handler) -> None:
+        request.wfile.write(answer)
+        request.close_connection = True
+
+    return handle
+
+
+def _endless_headers(request: Handler) -> None:
+    request.send_response(200)
+    request.flush_headers()
+    while True:
+        request.wfile.write(b"X-More: " + b"x" * 1000 + b"\r\n")
+
+
+def _half(request: Handler) -> None:
+    """Half of the body, then silence."""
+    request.head(Content_Length=str(len(BODY)))
+    request.wfile.write(BODY[: len(BODY) // 2])
+    time.sleep(30)
+
+
+def _hang_up(request: Handler) -> None:
+    request.close_connection = True
+
+
+PATHS |= {
+    "/cut_no_length": _raw(b"HTTP/1.1 200 OK\r\n\r\n" + BODY[: len(BODY) // 2]),
+    "/cut_image.jpg": fixed(BODY[: len(BODY) // 2], Content_Type="image/jpeg"),
+    "/circle": fixed(b"moved", 302, Location="/circle"),
+    "/half": _half,
+    "/hang_up": _hang_up,
+    "/bad_length": _raw(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n" + BODY),
+    "/negative_length": _raw(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + BODY),
+    "/two_lengths": _raw(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+    ),
+    "/bad_chunk": _raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n"),
+    "/huge_chunk": _raw(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffff\r\nhello\r\n"
+    ),
+    "/endless_headers": _endless_headers,
+    "/bomb": _bomb,
+    "/busy": _busy,
+    "/tagged": _tagged,
+    "/no_content": fixed(b"", 204),
+    "/not_modified": lambda request: request.head(304),
+    "/partial": fixed(BODY[:1000], 206, Content_Range=f"bytes 0-999/{len(BODY)}"),
+    "/forbidden": fixed(b"no", 403),
+    "/svg.jpg": fixed(b"<svg xmlns='http://www.w3.org/2000/svg'/>", Content_Type="image/jpeg"),
+    "/png_bomb": lambda request: request.send(png_bomb(), Content_Type="image/png"),
+    "/grey16.png": lambda request: request.send(_grey16(), Content_Type="image/png"),
+    "/turned.jpg": lambda request: request.send(_turned(), Content_Type="image/jpeg"),
+    "/cmyk.jpg": lambda request: request.send(encoded(_pixels("CMYK"), "JPEG")),
+    "/pixel.gif": lambda request: request.send(encoded(Image.new("L", (1, 1)), "GIF")),
+    "/picture.webp": lambda request: request.send(encoded(_pixels(), "WEBP")),
+    "/picture.avif": lambda request: request.send(encoded(_pixels(), "AVIF")),
+    "/%C3%BC.jpg": fixed(BODY),
+    "/a%20b.jpg": fixed(BODY),
+}
+
+
 @contextmanager
 def serve(*, tls: bool = False) -> Iterator[str]:
     """Yields the base URL of a server that runs until the block ends."""
@@ -252,19 +391,25 @@ def serve(*, tls: bool = False) -> Iterator[str]:
 
 @contextmanager
 def server(
-    *, tls: bool = False, paths: dict[str, Callable[[Handler], None]] | None = None
+    *,
+    tls: bool = False,
+    address: str = "127.0.0.1",
+    own: Mapping[str, Callable[[Handler], None]] = MappingProxyType({}),
 ) -> Iterator[tuple[str, type[Handler]]]:
-    """Yields the base URL and the handler class, whose `hits`, `seen` and `busy` tell what came."""
+    """Yields the base URL and the handler class, whose `hits`, `seen` and `busy` tell what came.
+
+    `own` are paths that only this server has (a robots.txt, say).
+    """
     fields = {
-        "own": paths or {},
         "hits": {},
+        "own": own,
         "seen": {},
         "busy": {"now": 0, "most": 0},
         "clients": set(),
         "finished": [],
     }
     handler = type("CountingHandler", (Handler,), fields)
-    listener = _Listener(("127.0.0.1", 0), handler)
+    listener = _Listener((address, 0), handler)
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(CERTIFICATE)

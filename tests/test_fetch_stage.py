@@ -69,7 +69,7 @@ def images(folder: Path) -> int:
 def test_what_failed_is_asked_for_again_and_only_that(tmp_path: Path) -> None:
     paths = {"/later.jpg": fixed(b"", 500), "/never.jpg": fixed(b"", 404)}
     config = parse(SETTINGS)
-    with server(paths=paths) as (base, handler):
+    with server(own=paths) as (base, handler):
         names = (
             "picture?seed=1&width=300",
             "later.jpg",
@@ -157,6 +157,6 @@ def test_one_process_at_a_time_asks_a_host(tmp_path: Path) -> None:
         request.send(BODY)
 
     settings = {**SETTINGS, "fetch": {**SETTINGS["fetch"], "per_host": 2}}
-    with server(paths={"/slow": slow}) as (base, _):
+    with server(own={"/slow": slow}) as (base, _):
         run(tmp_path, parse(settings), page(tmp_path, *(f"{base}/slow?{n}" for n in range(30))))
     assert max(most) == 2

@@ -73,7 +73,7 @@ def times(n: int, before: Answer, after: Answer = OK) -> Answer:
 def test_reserved_image_is_refused_with_evidence_and_taken_when_the_user_says_so(
     paths: dict[str, Answer], signal: str, tmp_path: Path
 ) -> None:
-    with server(paths=paths) as (base, handler):
+    with server(own=paths) as (base, handler):
         row = one(tmp_path, f"{base}/ok.jpg")
         assert (row.status, row.source_bytes) == ("opted_out", 0)
         assert [optout.signal for optout in row.optouts] == [signal]
@@ -103,13 +103,13 @@ def test_reserved_image_is_refused_with_evidence_and_taken_when_the_user_says_so
 def test_site_that_reserves_nothing_of_ours_is_asked(
     paths: dict[str, Answer], tmp_path: Path
 ) -> None:
-    with server(paths=paths) as (base, _):
+    with server(own=paths) as (base, _):
         row = one(tmp_path, f"{base}/ok.jpg")
     assert (row.status, row.optouts) == ("ok", ())
 
 
 def test_robots_txt_that_cannot_be_had_forbids_everything(tmp_path: Path) -> None:
-    with server(paths={"/robots.txt": fixed(b"", 500)}) as (base, handler):
+    with server(own={"/robots.txt": fixed(b"", 500)}) as (base, handler):
         rows = fetched(tmp_path, *(f"{base}/picture?seed={n}" for n in range(9)))
         assert {row.status for row in rows} == {"robots_unreachable"}
         assert handler.hits == {"/robots.txt": CONFIG.attempts}
@@ -119,7 +119,7 @@ def test_robots_txt_that_cannot_be_had_forbids_everything(tmp_path: Path) -> Non
 
 def test_site_is_asked_once_and_its_words_are_kept(tmp_path: Path) -> None:
     records = tmp_path / "records"
-    with server(paths=robots("User-agent: *\nDisallow: /no")) as (base, handler):
+    with server(own=robots("User-agent: *\nDisallow: /no")) as (base, handler):
         urls = [f"{base}/picture?seed={n}" for n in range(12)] + [f"{base}/no.jpg"]
         fetched(tmp_path, *urls, records=records)
         files = ("/robots.txt", "/ai.txt", "/.well-known/tdmrep.json")
@@ -137,7 +137,7 @@ def test_site_is_asked_once_and_its_words_are_kept(tmp_path: Path) -> None:
 
 def test_redirect_meets_the_rules_of_its_target(tmp_path: Path) -> None:
     with (
-        server(paths=robots("User-agent: *\nDisallow: /ok")) as (closed, handler),
+        server(own=robots("User-agent: *\nDisallow: /ok")) as (closed, handler),
         server() as (opened, _),
     ):
         row = one(tmp_path, f"{opened}/redirect?to={closed}/ok.jpg")
@@ -178,7 +178,7 @@ def test_archived_copy_is_bound_by_the_headers_it_came_with(tmp_path: Path) -> N
 @pytest.mark.parametrize("status", [429, 503])
 def test_host_that_asks_for_a_pause_gets_it(status: int, tmp_path: Path) -> None:
     busy = times(1, fixed(b"", status, Retry_After="1"))
-    with server(paths={"/busy": busy}) as (base, handler):
+    with server(own={"/busy": busy}) as (base, handler):
         start = time.monotonic()
         config = CONFIG.model_copy(update={"per_host": 1})
         rows = fetched(tmp_path, f"{base}/busy", f"{base}/ok.jpg", config=config)
@@ -188,7 +188,7 @@ def test_host_that_asks_for_a_pause_gets_it(status: int, tmp_path: Path) -> None
 
 
 def test_pause_that_is_too_long_is_given_up_and_told(tmp_path: Path) -> None:
-    with server(paths={"/busy": fixed(b"", 429, Retry_After="3600")}) as (base, handler):
+    with server(own={"/busy": fixed(b"", 429, Retry_After="3600")}) as (base, handler):
         row = one(tmp_path, f"{base}/busy")
     assert (row.status, row.detail) == ("http_status", "429, retry after 3600 s")
     assert handler.hits["/busy"] == 1
@@ -217,7 +217,7 @@ def test_only_what_may_end_better_is_tried_again(
 def test_second_try_may_succeed(bad: str, tmp_path: Path) -> None:
     from server import PATHS
 
-    with server(paths={"/wavering": times(2, PATHS[bad])}) as (base, _):
+    with server(own={"/wavering": times(2, PATHS[bad])}) as (base, _):
         assert one(tmp_path, f"{base}/wavering").status == "ok"
 
 
@@ -231,7 +231,7 @@ def test_dead_host_is_given_up_after_some_failures(tmp_path: Path) -> None:
 
 
 def test_crawl_delay_is_kept(tmp_path: Path) -> None:
-    with server(paths=robots("User-agent: *\nCrawl-delay: 0.3")) as (base, handler):
+    with server(own=robots("User-agent: *\nCrawl-delay: 0.3")) as (base, handler):
         rows = fetched(tmp_path, *(f"{base}/picture?seed={n}" for n in range(3)))
         assert {row.status for row in rows} == {"ok"}
         ends = handler.finished[-3:]
@@ -258,14 +258,14 @@ def test_bodies_in_memory_stay_below_the_bound(tmp_path: Path) -> None:
 
     running: list[int] = []
     most: list[int] = []
-    with server(paths={"/slow": slow}) as (base, _):
+    with server(own={"/slow": slow}) as (base, _):
         rows = fetched(tmp_path, *(f"{base}/slow?{n}" for n in range(6)), config=config)
     assert {row.status for row in rows} == {"ok"}
 
 
 def test_validators_are_kept(tmp_path: Path) -> None:
     answer = fixed(BODY, ETag='"7"', Last_Modified="Thu, 01 Jan 2026 00:00:00 GMT")
-    with server(paths={"/a.jpg": answer}) as (base, _):
+    with server(own={"/a.jpg": answer}) as (base, _):
         row = one(tmp_path, f"{base}/a.jpg")
     assert (row.etag, row.last_modified) == ('"7"', "Thu, 01 Jan 2026 00:00:00 GMT")
 
@@ -276,7 +276,7 @@ def test_validators_are_kept(tmp_path: Path) -> None:
 def test_users_archive_serves_what_is_gone_but_not_what_is_reserved(tmp_path: Path) -> None:
     (tmp_path / "old.jpg").write_bytes(jpeg(seed=3))
     fallback = ((str(tmp_path / "old.jpg"), -1),)
-    with server(paths={"/no.jpg": fixed(BODY, X_Robots_Tag="none")}) as (base, _):
+    with server(own={"/no.jpg": fixed(BODY, X_Robots_Tag="none")}) as (base, _):
         requests = [
             Request(f"{base}/{name}", "image") for name in ("gone", "html.jpg", "ok.jpg", "no.jpg")
         ]

@@ -31,7 +31,7 @@ def tagged(request: Handler) -> None:
 def fetched(tmp_path: Path) -> Iterator[tuple[Path, str, dict]]:
     """Yields a fetch stage's folder, the base of its server, and the server's paths to change."""
     paths = {"/tagged.jpg": tagged}
-    with server(paths=paths) as (base, handler):
+    with server(own=paths) as (base, handler):
         names = ("ok.jpg", "tagged.jpg", "picture?seed=5", "gone")
         requests = [Request(f"{base}/{name}", "image") for name in names]
         rows = collect(requests, pack=tmp_path / "packs" / "p.tar", config=FETCH)

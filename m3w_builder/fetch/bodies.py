@@ -3,6 +3,7 @@
 A compressed body is decoded piece by piece: kilobytes that stand for gigabytes cost one piece.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -32,13 +33,18 @@ def received(answer: BaseHTTPResponse, max_bytes: int) -> Chunks:
 
 
 def announced(answer: BaseHTTPResponse, max_bytes: int) -> int:
-    """Returns the bytes that come, `max_bytes` where it is not said; raises MediaError too_large."""
-    declared = answer.headers.get("Content-Length", "")
-    if not declared.isdecimal():
-        return max_bytes
-    if len(declared) > 18 or int(declared) > max_bytes:
+    """Returns the bytes that come, `max_bytes` where it is not said; raises MediaError.
+
+    A length that is none makes the answer unusable (RFC 9112, 6.3): who knows where it ends.
+    """
+    said = {part.strip() for part in answer.headers.get("Content-Length", "").split(",")}
+    declared = said.pop()
+    if said or not re.fullmatch(r"[0-9]*", declared):
+        raise MediaError("bad_response", f"Content-Length: {declared[:60]}")
+    if len(declared) > 18 or int(declared or 0) > max_bytes:
         raise MediaError("too_large", f"{declared[:20]} bytes announced, at most {max_bytes}")
-    return max_bytes if answer.headers.get("Content-Encoding") else int(declared)
+    whole = declared and not answer.headers.get("Content-Encoding")
+    return int(declared) if whole else max_bytes
 
 
 def _codings(answer: BaseHTTPResponse) -> list[str]:
