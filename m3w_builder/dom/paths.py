@@ -1,6 +1,9 @@
 """DOM paths of elements, written as XPath: "/html/body/main/p[2]"."""
 
 import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
 
 from lxml import etree
 
@@ -15,8 +18,7 @@ class Paths:
 
     def __init__(self) -> None:
         self._known: dict[etree._Element, str] = {}
-        self._number: dict[etree._Element, int] = {}  # among the siblings of its tag
-        self._totals: dict[etree._Element, dict[str, int]] = {}  # parent -> tag -> children
+        self._steps: dict[etree._Element, str] = {}
         self._spent = 0
 
     def of(self, element: etree._Element) -> str:
@@ -32,29 +34,37 @@ class Paths:
         path = "" if step is None else self._known[step]
         for child in reversed(missing):
             path = self._known[child] = f"{path}/{self._step(child)}"
-            self._spend(path)
-        self._spend(path)
-        return path
-
-    def _spend(self, path: str) -> None:
+            self._spent += len(path)
         self._spent += len(path)
         if self._spent > MAX_PATHS:
             raise PageError("nesting_too_deep", f"DOM paths of more than {MAX_PATHS} characters")
+        return path
 
     def _step(self, element: etree._Element) -> str:
-        parent = element.getparent()
-        if parent is None:
-            return element.tag
-        if not _NAME.fullmatch(element.tag):  # "p:x", "b@c": an XPath cannot name it
-            return f"*[{list(parent.iterchildren('*')).index(element) + 1}]"
-        if parent not in self._totals:
-            self._count(parent)
-        alone = self._totals[parent][element.tag] == 1
-        return element.tag if alone else f"{element.tag}[{self._number[element]}]"
+        if element not in self._steps:
+            parent = element.getparent()
+            if parent is None:
+                return element.tag
+            self._steps.update(_steps([*parent.iterchildren("*")]))
+        return self._steps[element]
 
-    def _count(self, parent: etree._Element) -> None:
-        """Numbers all children at once."""
-        totals: dict[str, int] = {}
-        self._totals[parent] = totals
-        for child in parent.iterchildren("*"):
-            totals[child.tag] = self._number[child] = totals.get(child.tag, 0) + 1
+
+def _steps(siblings: list[etree._Element]) -> Iterator[tuple[etree._Element, str]]:
+    """Yields all children of one element, each with its step."""
+    tags = [sibling.tag for sibling in siblings]
+    totals = Counter(tags)
+    seen: Counter[str] = Counter()
+    for place, (sibling, tag) in enumerate(zip(siblings, tags, strict=True), 1):
+        if not _is_name(tag):
+            yield sibling, f"*[{place}]"
+        elif totals[tag] == 1:
+            yield sibling, tag
+        else:
+            seen[tag] += 1
+            yield sibling, f"{tag}[{seen[tag]}]"
+
+
+@lru_cache(maxsize=4096)
+def _is_name(tag: str) -> bool:
+    """Tells whether XPath can name a tag: not "p:x", "b@c"."""
+    return _NAME.fullmatch(tag) is not None
