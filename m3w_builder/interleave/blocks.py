@@ -129,7 +129,6 @@ class Walk:
             top = pop()
             if isinstance(top, tuple):
                 element, began = top
-                self._leave(began)
             else:
                 element = top
                 count += 1
@@ -146,11 +145,12 @@ class Walk:
                     words = element.text
                     if words and (run or not words.isspace() or self._role == "code"):
                         self._text(words)
-                    if began >= 0 or len(element):
+                    if len(element):
                         stack.append((element, began))
                         stack += element[::-1]  # type: ignore[index]
                         continue
-                    self._leave(began)
+            if began != _NOTHING:
+                self._leave(began)
             words = element.tail
             if words and (run or not words.isspace() or self._role == "code"):
                 self._text(words)
