@@ -1,8 +1,6 @@
 """DOM paths of elements, written as XPath: "/html/body/main/p[2]"."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator
 from functools import lru_cache
 
 from lxml import etree
@@ -14,11 +12,15 @@ MAX_PATHS = 2**24  # characters of all DOM paths of a page; a real one has up to
 
 
 class Paths:
-    """Paths of the elements of one tree; linear in the page, where lxml's getpath is quadratic."""
+    """Paths of the elements of one tree without comments.
+
+    Linear in the page, where lxml's getpath is quadratic.
+    """
 
     def __init__(self) -> None:
         self._known: dict[etree._Element, str] = {}
-        self._steps: dict[etree._Element, str] = {}
+        self._number: dict[etree._Element, int] = {}  # among the siblings of its tag
+        self._totals: dict[etree._Element, dict[str, int]] = {}  # parent -> tag -> children
         self._spent = 0
 
     def of(self, element: etree._Element) -> str:
@@ -41,27 +43,23 @@ class Paths:
         return path
 
     def _step(self, element: etree._Element) -> str:
-        if element not in self._steps:
-            parent = element.getparent()
-            if parent is None:
-                return element.tag
-            self._steps.update(_steps([*parent.iterchildren("*")]))
-        return self._steps[element]
-
-
-def _steps(siblings: list[etree._Element]) -> Iterator[tuple[etree._Element, str]]:
-    """Yields all children of one element, each with its step."""
-    tags = [sibling.tag for sibling in siblings]
-    totals = Counter(tags)
-    seen: Counter[str] = Counter()
-    for place, (sibling, tag) in enumerate(zip(siblings, tags, strict=True), 1):
+        parent, tag = element.getparent(), element.tag
+        if parent is None:
+            return tag
         if not _is_name(tag):
-            yield sibling, f"*[{place}]"
-        elif totals[tag] == 1:
-            yield sibling, tag
-        else:
-            seen[tag] += 1
-            yield sibling, f"{tag}[{seen[tag]}]"
+            return f"*[{parent.index(element) + 1}]"
+        if len(parent) == 1:
+            return tag
+        if parent not in self._totals:
+            self._count(parent)
+        return tag if self._totals[parent][tag] == 1 else f"{tag}[{self._number[element]}]"
+
+    def _count(self, parent: etree._Element) -> None:
+        """Numbers all children at once."""
+        totals: dict[str, int] = {}
+        self._totals[parent] = totals
+        for child in parent[:]:
+            totals[child.tag] = self._number[child] = totals.get(child.tag, 0) + 1
 
 
 @lru_cache(maxsize=4096)
