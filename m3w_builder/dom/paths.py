@@ -48,7 +48,7 @@ class Paths:
             return tag
         if not _is_name(tag):
             return f"*[{parent.index(element) + 1}]"
-        if len(parent) == 1:
+        if element.getnext() is None and element.getprevious() is None:  # len() counts all children
             return tag
         if parent not in self._totals:
             self._count(parent)
