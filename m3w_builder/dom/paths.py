@@ -58,7 +58,7 @@ class Paths:
         """Numbers all children at once."""
         totals: dict[str, int] = {}
         self._totals[parent] = totals
-        for child in parent[:]:
+        for child in parent:
             totals[child.tag] = self._number[child] = totals.get(child.tag, 0) + 1
 
 
