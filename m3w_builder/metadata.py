@@ -190,7 +190,7 @@ class Metadata:
         return self._parsed[index]
 
 
-_of_type = etree.XPath("boolean(//*[contains(@itemtype, $kind)])")
+_of_type = etree.XPath("boolean(//@itemtype[contains(., $kind)])")
 
 
 def read_metadata(root: Element, base: str, source: bytes | None = None) -> Metadata:

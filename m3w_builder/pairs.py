@@ -109,7 +109,10 @@ def _is_description(line: str, url: str) -> bool:
         return False
     if line[0].lower() in _CREDIT_STARTS and _CREDIT.fullmatch(line):
         return False
-    return is_description(_LEAD_IN.sub("", line, count=1), url)
+    lower = line.lower()
+    if " of" in lower or " von" in lower:
+        line = _LEAD_IN.sub("", line, count=1)
+    return is_description(line, url)
 
 
 _LEAD_IN = re.compile(

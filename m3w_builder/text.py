@@ -29,6 +29,7 @@ _INVISIBLE = dict.fromkeys(
 _UNSEEN = frozenset(("script", "style", "template", "noscript", "svg", "select", "textarea"))
 # A line break of the source between two ideographs, kana or their punctuation is no space (CSS Text 3, 4.1.3).
 _WIDE = "[\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003ffff]"
+_BEFORE_WIDE = re.compile(rf"\n[^\S\n]*{_WIDE}")
 _WRAPPED = re.compile(rf"(?<={_WIDE})[ \t\r]*\n\s*(?={_WIDE})")
 
 
@@ -37,7 +38,7 @@ def clean(raw: str) -> str:
     if BREAK in raw:
         lines = (clean(line) for line in raw.split(BREAK))
         return "\n".join(line for line in lines if line)
-    if "\n" in raw and not raw.isascii():
+    if "\n" in raw and not raw.isascii() and _BEFORE_WIDE.search(raw):
         raw = _WRAPPED.sub("", raw)
     joined = " ".join(raw.split())
     if joined.isprintable():

@@ -1,6 +1,7 @@
 """DOM paths of elements, written as XPath: "/html/body/main/p[2]"."""
 
 import re
+from functools import lru_cache
 
 from lxml import etree
 
@@ -11,7 +12,10 @@ MAX_PATHS = 2**24  # characters of all DOM paths of a page; a real one has up to
 
 
 class Paths:
-    """Paths of the elements of one tree; linear in the page, where lxml's getpath is quadratic."""
+    """Paths of the elements of one tree without comments.
+
+    Linear in the page, where lxml's getpath is quadratic.
+    """
 
     def __init__(self) -> None:
         self._known: dict[etree._Element, str] = {}
@@ -32,29 +36,33 @@ class Paths:
         path = "" if step is None else self._known[step]
         for child in reversed(missing):
             path = self._known[child] = f"{path}/{self._step(child)}"
-            self._spend(path)
-        self._spend(path)
-        return path
-
-    def _spend(self, path: str) -> None:
+            self._spent += len(path)
         self._spent += len(path)
         if self._spent > MAX_PATHS:
             raise PageError("nesting_too_deep", f"DOM paths of more than {MAX_PATHS} characters")
+        return path
 
     def _step(self, element: etree._Element) -> str:
-        parent = element.getparent()
+        parent, tag = element.getparent(), element.tag
         if parent is None:
-            return element.tag
-        if not _NAME.fullmatch(element.tag):  # "p:x", "b@c": an XPath cannot name it
-            return f"*[{list(parent.iterchildren('*')).index(element) + 1}]"
+            return tag
+        if not _is_name(tag):
+            return f"*[{parent.index(element) + 1}]"
+        if element.getnext() is None and element.getprevious() is None:  # len() counts all children
+            return tag
         if parent not in self._totals:
             self._count(parent)
-        alone = self._totals[parent][element.tag] == 1
-        return element.tag if alone else f"{element.tag}[{self._number[element]}]"
+        return tag if self._totals[parent][tag] == 1 else f"{tag}[{self._number[element]}]"
 
     def _count(self, parent: etree._Element) -> None:
         """Numbers all children at once."""
         totals: dict[str, int] = {}
         self._totals[parent] = totals
-        for child in parent.iterchildren("*"):
+        for child in parent:
             totals[child.tag] = self._number[child] = totals.get(child.tag, 0) + 1
+
+
+@lru_cache(maxsize=4096)
+def _is_name(tag: str) -> bool:
+    """Tells whether XPath can name a tag: not "p:x", "b@c"."""
+    return _NAME.fullmatch(tag) is not None

@@ -77,7 +77,9 @@ def build(page: bytes) -> Element:
 
 
 def _parser() -> etree.HTMLParser:
-    return etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    return etree.HTMLParser(
+        encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True, collect_ids=False
+    )
 
 
 def _lxml(page: bytes, parser: etree.HTMLParser) -> Element | None:

@@ -10,7 +10,14 @@ page offers nothing else, and `fetch` decides.
 """
 
 from m3w_builder.images.candidates import MAX_CANDIDATES, Candidate, srcset
-from m3w_builder.images.elements import IMAGE_TAGS, addresses, background, declared_size, read
+from m3w_builder.images.elements import (
+    IMAGE_TAGS,
+    addresses,
+    background,
+    declared_size,
+    may_name_background,
+    read,
+)
 from m3w_builder.images.keys import picture_key, pixels_in, same_picture
 from m3w_builder.images.names import is_description, is_image_address
 
@@ -23,6 +30,7 @@ __all__ = (
     "declared_size",
     "is_description",
     "is_image_address",
+    "may_name_background",
     "picture_key",
     "pixels_in",
     "read",

@@ -74,6 +74,11 @@ def background(element: Element, base: str) -> Image | None:
     return image
 
 
+def may_name_background(name: str) -> bool:
+    """Tells whether an attribute of this name may hold the picture behind an element."""
+    return _background_use(name) != ""
+
+
 def addresses(element: Element, base: str) -> list[str]:
     """Returns every canonical address the element names for its picture, the chosen one first.
 

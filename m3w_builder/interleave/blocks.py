@@ -7,6 +7,7 @@ the slice `items[box.start:box.end]`: a question about a subtree is a slice, not
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from lxml import etree
@@ -128,7 +129,6 @@ class Walk:
             top = pop()
             if isinstance(top, tuple):
                 element, began = top
-                self._leave(began)
             else:
                 element = top
                 count += 1
@@ -145,11 +145,12 @@ class Walk:
                     words = element.text
                     if words and (run or not words.isspace() or self._role == "code"):
                         self._text(words)
-                    if began >= 0 or len(element):
+                    if len(element):
                         stack.append((element, began))
                         stack += element[::-1]  # type: ignore[index]
                         continue
-                    self._leave(began)
+            if began != _NOTHING:
+                self._leave(began)
             words = element.tail
             if words and (run or not words.isspace() or self._role == "code"):
                 self._text(words)
@@ -171,7 +172,7 @@ class Walk:
                 return _NOTHING
             if "for" in attributes and element.tag == "label":
                 return _NOTHING  # names a control
-            if not attributes.keys() <= _PLAIN and _is_staged(attributes):
+            if not _PLAIN.issuperset(attributes) and _is_staged(attributes):
                 self._stage(element, attributes)
             if kind == _LINK and _leads_away(attributes.get("href") or "#"):
                 self._link += 1
@@ -270,7 +271,7 @@ class Walk:
         self.boxes.append(box)
         if tag in _MUTE and self._skips:
             self._mute += 1
-        if not attributes.keys() <= _PLAIN and _is_staged(attributes):
+        if not _PLAIN.issuperset(attributes) and _is_staged(attributes):
             self._stage(element, attributes)
         return self._box
 
@@ -375,9 +376,17 @@ _OUTSIDE = Box(etree.Element("html"), "", -1, -1, "paragraph", 0, 0, False, 0)
 
 def _is_staged(attributes: dict[str, str]) -> bool:
     """Tells whether attributes may name a picture or a video that the element stands for."""
-    if "url(" in attributes.get("style", ""):
+    if "style" in attributes and "url(" in attributes["style"].lower():
         return True
-    return any(name.startswith("data-") or name == "itemid" for name in attributes)
+    return any(map(_names_stage, attributes))
+
+
+@lru_cache(maxsize=4096)  # pages share few names of attributes
+def _names_stage(name: str) -> bool:
+    """Tells whether an attribute of this name, not a style, may name what the element stands for."""
+    if not (name.startswith("data-") or name == "itemid"):
+        return False
+    return name in video.FACADE_ATTRIBUTES or images.may_name_background(name)
 
 
 def walk(root: Element, base: str, declared: Sequence[video.Declared] = ()) -> Walk:

@@ -9,7 +9,7 @@ the tree; images at that level stay (Flamingo 2.4). What makes a group coherent 
 import re
 from collections import Counter
 from collections.abc import Container, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from m3w_builder.images import picture_key
@@ -178,14 +178,23 @@ def _add_headline(walk: Walk, titles: Sequence[str], site: str, kept: list[bool]
 def is_headline(heading: str, titles: Sequence[str]) -> bool:
     """Tells whether a heading and a title of its page, or the part of it that comes first or is longest,
     are by and large the same words. "The bridge opens - The Example" has two parts."""
-    words = set(_WORDS.findall(heading.casefold()))
-    for title in titles:
-        parts = _PARTED.split(title)
-        for part in {title, parts[0], max(parts, key=len)}:
-            of_part = set(_WORDS.findall(part.casefold()))
-            if len(words & of_part) > SAME * max(len(words), len(of_part), 1):
-                return True
-    return False
+    words = _words(heading)
+    return any(
+        len(words & of_part) > SAME * max(len(words), len(of_part), 1)
+        for title in titles
+        for of_part in _parts(title)
+    )
+
+
+@lru_cache(maxsize=16)  # a title is compared with all headings of its page
+def _parts(title: str) -> tuple[frozenset[str], ...]:
+    """Returns the words of a title, and of the part of it that comes first or is longest."""
+    parts = _PARTED.split(title)
+    return tuple(map(_words, {title, parts[0], max(parts, key=len)}))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORDS.findall(text.casefold()))
 
 
 _PARTED = re.compile(r"\s+[-|–—:»«›‹·•/]\s+")

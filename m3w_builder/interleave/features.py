@@ -7,6 +7,7 @@ the names of everything around it say.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ class Page:
         free = np.cumsum(self.free)
         tags = self.own[_OWN.index("tag")].astype(np.int64)
         _, group = np.unique(self.parent[self.box] * 64 + tags, return_inverse=True)
-        named = self._named().T
+        named = self._named()
         width, share = self.end - self.start, self.in_box[0] / self.all_good
         return np.array([
             index, index / self.n, good[:-1] / self.all_good, (good[-1] - good[1:]) / self.all_good,
@@ -215,21 +216,18 @@ class Page:
         return int(np.where(enough, self.depth, -1).argmax())
 
     def _named(self) -> Numbers:
-        """Returns for each item the boxes around it that names tell apart, -1 for none: the outermost
-        of boilerplate and of each mark in _SHARED, the innermost of content."""
-        found: list[tuple[int, ...]] = []
-        nothing = (-1,) * (len(_SHARED) + 2)
+        """Returns for each item (columns) the boxes around it that names tell apart, -1 for none: the
+        outermost of boilerplate and of each mark in _SHARED, the innermost of content."""
+        named = np.full((len(_OUTER) + 1, self.n), -1)
+        # Where the last box of each row ends: one that begins before lies in it.
+        ends = [0] * len(_OUTER)
         for i, box in enumerate(self.boxes):
-            above, known = nothing, 0
-            if box.parent >= 0:
-                above, known = found[box.parent], self.boxes[box.parent].marks
-            if box.own & (APART & ~known | _CONTENT):
-                above = (
-                    *(b if b >= 0 or not box.own & bits else i for b, bits in zip(above, _OUTER, strict=False)),
-                    i if box.own & _CONTENT else above[-1],
-                )  # fmt: skip
-            found.append(above)
-        named: Numbers = np.array(found, np.int64)[self.box]
+            if box.own & APART:
+                for row, bits in enumerate(_OUTER):
+                    if box.own & bits and box.start >= ends[row]:
+                        named[row, box.start : box.end], ends[row] = i, box.end
+            if box.own & _CONTENT:
+                named[-1, box.start : box.end] = i
         return named
 
     def around(self) -> Rows:
@@ -302,7 +300,7 @@ def _texts(items: Sequence[Item], boxes: Sequence[Box], title: str) -> Rows:
     texts = [item.text for item in items]
     sizes = [len(text) for text in texts]
     labels = [text if len(text) <= MAX_LABEL else "" for text in texts]
-    said = [_said(label) for label in labels]
+    digits, dates, *said = zip(*map(_say, labels), strict=True)
     tags = [boxes[item.box].tag for item in items]
     columns = [
         [item.weight for item in items],
@@ -313,32 +311,28 @@ def _texts(items: Sequence[Item], boxes: Sequence[Box], title: str) -> Rows:
         [_ROLES[item.role] for item in items],
         [_TAGS.get(tag, 0) for tag in tags],
         [_HEADINGS.get(tag, 0) for tag in tags],
-        (digits := [_DIGIT.search(label) is not None for label in labels]),
-        [
-            has and _DATE.search(label) is not None
-            for has, label in zip(digits, labels, strict=True)
-        ],
+        digits,
+        dates,
         [text.count(",") + text.count("、") + text.count("，") for text in texts],
         [text[-1:] in _PUNCTUATION for text in texts],
         [len(label) > 5 and label in title for label in labels],
         _repeated(texts),
         [running(item) for item in items],
         [boxes[item.box].depth for item in items],
-        [bits & 1 for bits in said],
-        [bits & 2 for bits in said],
-        [bits & 4 for bits in said],
+        *said,
         sizes,
     ]
     return np.array(columns, np.float64)
 
 
-def _said(label: str) -> int:
-    """Returns which lists of _SAID a short text has words of."""
+@lru_cache(maxsize=16_384)  # the pages of a site share their menus
+def _say(label: str) -> tuple[bool, bool, int, int, int]:
+    """Returns whether a short text has a digit, a date, and words of each list of _SAID."""
     bits = 0
-    if label:
-        for word in _WORD.findall(label.lower()):
-            bits |= _LEXICON.get(word, 0)
-    return bits
+    for word in _LEXICON.keys() & _WORD.findall(label.lower()):
+        bits |= _LEXICON[word]
+    digit = _DIGIT.search(label) is not None
+    return digit, digit and _DATE.search(label) is not None, bits & 1, bits & 2, bits & 4
 
 
 def _repeated(texts: Sequence[str]) -> list[int]:

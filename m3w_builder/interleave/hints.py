@@ -119,7 +119,7 @@ _ROLE_BITS = {role: BIT[mark] for role, mark in _ROLES.items()}
 _PROPERTY_BITS = {name: BIT[mark] for name, mark in _PROPERTIES.items()}
 
 _NEUTRAL = word_set("has no with without open not above hide js is")
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])| ")  # a space parts names
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 _UNSEEN = word_set(
     "headerlink anchorjs editsection noprint permalink sronly screenreader visuallyhidden assistive"
@@ -128,7 +128,7 @@ _UNSEEN_PAIRS = frozenset(
     (("sr", "only"), ("screen", "reader"), ("visually", "hidden"), ("header", "anchor"))
 )
 _FIGURES = word_set("figure thumbinner mediaobject galleryitem imgbox")
-_CAPTIONS = word_set("captions legend cutline")  # beside all that end with "caption"
+_CAPTIONS = word_set("caption captions figcaption legend cutline")  # and all with such an end
 _LABELS = word_set("title titles desc description credit credits copyright")
 _FIGURE_PAIRS = {("wp", "caption"), ("gallery", "item")} | {
     (first, second)
@@ -152,21 +152,26 @@ MARK_BITS = (1 << len(MARKS)) - 1
 @lru_cache(maxsize=65536)
 def _names(names: str) -> int:
     """Returns what the names in a class or an id say: bits of MARKS, UNSEEN, FIGURE, CAPTION, LABEL."""
-    said, previous, neutral = 0, "", False
-    for word in _WORD.findall(names) if len(names) <= MAX_NAMES else ():
-        word = word.lower()
-        if word == " ":
-            neutral = False
-        elif not previous or previous == " ":
-            neutral = word in _NEUTRAL
-        bits = CAPTION if word.endswith("caption") else 0
-        bits |= _BITS_OF.get(word, 0)
-        if previous in _FIRST:
-            bits |= _BITS_OF_PAIR.get((previous, word), 0)
-        if bits:
-            said |= bits & ~MARK_BITS if neutral else bits
-        previous = word
+    said = 0
+    for name in names.split(" ") if len(names) <= MAX_NAMES else ():
+        said |= _name(name.rstrip("0123456789"))
     return said
+
+
+@lru_cache(maxsize=65536)  # pages of different sites share more names than whole classes
+def _name(name: str) -> int:
+    """Returns what one name says."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    said, previous = 0, ""
+    for word in words:
+        if word in _BITS_OF:
+            said |= _BITS_OF[word]
+        elif word.endswith("caption"):
+            said |= CAPTION
+        if previous in _FIRST:
+            said |= _BITS_OF_PAIR.get((previous, word), 0)
+        previous = word
+    return said & ~MARK_BITS if words and words[0] in _NEUTRAL else said
 
 
 def _merged(*tables: Mapping[Any, int]) -> dict[Any, int]:
@@ -221,9 +226,9 @@ def _is_hidden(attributes: dict[str, str]) -> bool:
     return "hidden" in attributes
 
 
-def _called(attributes: dict[str, str] | etree._Element) -> int:
+def _called(element: etree._Element) -> int:
     """Returns what the class and the id of an element say."""
-    return _names(attributes.get("class") or "") | _names(attributes.get("id") or "")
+    return _names(element.get("class") or "") | _names(element.get("id") or "")
 
 
 def is_sign(element: etree._Element, url: str) -> bool:
@@ -248,6 +253,8 @@ def reason(found: int) -> str:
 
 def is_unseen(attributes: dict[str, str]) -> bool:
     """Tells whether an inline element is not shown or only a handle (a permalink sign, "edit")."""
-    if _called(attributes) & UNSEEN:
+    if "class" in attributes and _names(attributes["class"]) & UNSEEN:
+        return True
+    if "id" in attributes and _names(attributes["id"]) & UNSEEN:
         return True
     return not _SPECIAL.isdisjoint(attributes) and _is_hidden(attributes)

@@ -5,6 +5,7 @@ is exact: it is the same whatever the order of summation and the machine.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,25 @@ class Trees:
 
     def score(self, columns: NDArray[np.float32]) -> NDArray[np.int64]:
         """Returns the scores (n,) of n items by their features (features, n)."""
-        depth, trees = self.features.shape
+        features, thresholds, tests = self._tests
+        holds = (columns.take(features, 0) > thresholds[:, None]).view(np.uint8)
+        depth, trees = tests.shape
         entries = np.zeros((trees, columns.shape[1]), np.uint8)
-        for d in range(depth):
-            holds = columns[self.features[d]] > self.thresholds[d][:, None]
-            entries |= holds.view(np.uint8) << d
-        places = entries.astype(np.intp) + (np.arange(trees) << depth)[:, None]
-        sums: NDArray[np.int64] = self.leaves.ravel()[places].sum(0, dtype=np.int64)
+        for of_level in tests[::-1]:
+            entries += entries
+            entries |= holds.take(of_level, 0)
+        places = entries + (np.arange(trees) << depth)[:, None]
+        sums: NDArray[np.int64] = self.leaves.take(places).sum(0, dtype=np.int64)
         return sums + self.base
+
+    @cached_property
+    def _tests(self) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
+        """Features and thresholds of the different tests, and the test (depth, trees) at each place:
+        trees share half of their tests."""
+        made = np.stack([self.features.ravel(), self.thresholds.ravel()])
+        (features, thresholds), tests = np.unique(made, axis=1, return_inverse=True)
+        shape = self.features.shape
+        return features.astype(np.intp), thresholds.astype(np.float32), tests.reshape(shape)
 
 
 def load(path: Path) -> Trees:
