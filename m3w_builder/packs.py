@@ -8,7 +8,6 @@ import os
 import tarfile
 from contextlib import ExitStack
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -26,7 +25,7 @@ class PackWriter:
         self.name = path.name
         self._path = path
         self._open = ExitStack()
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._places: dict[str, tuple[int, int]] = {}
         self._file: BinaryIO
 
     def __enter__(self) -> Self:
@@ -34,11 +33,10 @@ class PackWriter:
         self._file = self._open.enter_context(temporary.open("wb"))
         return self
 
-    def add(self, name: str, body: bytes) -> tuple[int, int]:
-        """Returns where the body lies in the pack (offset and length in bytes); `name` is ASCII."""
-        digest = sha256(body).digest()
+    def add(self, digest: str, extension: str, body: bytes) -> tuple[int, int]:
+        """Returns where the body of a sha256 (hex) lies in the pack: offset and length in bytes."""
         if digest not in self._places:
-            member = tarfile.TarInfo(name)  # mtime 0, uid and gid 0, mode 0644
+            member = tarfile.TarInfo(f"{digest}.{extension}")  # mtime 0, uid and gid 0, mode 0644
             member.size = len(body)
             self._file.write(member.tobuf(tarfile.USTAR_FORMAT))
             self._places[digest] = (self._file.tell(), len(body))

@@ -15,7 +15,7 @@ BODIES = {"a.jpg": b"first", "b.png": bytes(512), "c.webp": b"", "d.jpg": b"x" *
 
 def write(path: Path, bodies: dict[str, bytes]) -> dict[str, tuple[int, int]]:
     with PackWriter(path) as pack:
-        return {name: pack.add(name, body) for name, body in bodies.items()}
+        return {name: pack.add(*name.split("."), body) for name, body in bodies.items()}
 
 
 def test_every_body_is_where_its_place_says(tmp_path: Path) -> None:
@@ -40,15 +40,20 @@ def test_equal_contents_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_equal_bodies_are_stored_once(tmp_path: Path) -> None:
-    places = write(tmp_path / "p.tar", {"a": b"same", "b": b"same", "c": b"other"})
-    assert places["a"] == places["b"] != places["c"]
+    with PackWriter(tmp_path / "p.tar") as pack:
+        places = [
+            pack.add("a", "jpg", b"same"),
+            pack.add("a", "jpg", b"same"),
+            pack.add("c", "jpg", b""),
+        ]
+    assert places[0] == places[1] != places[2]
     with tarfile.open(tmp_path / "p.tar") as tar:
-        assert tar.getnames() == ["a", "c"]
+        assert tar.getnames() == ["a.jpg", "c.jpg"]
 
 
 def test_failed_pack_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError), PackWriter(tmp_path / "p.tar") as pack:
-        pack.add("a", BODIES["no such body"])
+        pack.add("a", "jpg", BODIES["no such body"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,7 +82,7 @@ def test_pack_whose_last_bytes_find_no_room_does_not_appear(tmp_path: Path) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, old[1]))  # no file grows beyond it
     try:
         with pytest.raises(OutputError), PackWriter(tmp_path / "x.tar") as pack:
-            pack.add("a.jpg", b"x" * 600)  # fits into the buffer: the close fails
+            pack.add("a", "jpg", b"x" * 600)  # fits into the buffer: the close fails
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert list(tmp_path.iterdir()) == []

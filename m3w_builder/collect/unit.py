@@ -104,9 +104,10 @@ class Unit:
         """Returns the row with what the body itself reserves; raises OptedOutError."""
         consent, where = self.client.consent, row.final_url
         embedded = consent.of_body(body, row.source_sha256, where, row.fetched or now())
-        found = (*row.optouts, *embedded)
+        if not embedded:
+            return row
         consent.require(embedded, row.kind)
-        return replace(row, optouts=found)
+        return replace(row, optouts=(*row.optouts, *embedded))
 
     def _measured(self, row: Media, body: bytes) -> Media:
         with self._decoding:
@@ -169,16 +170,17 @@ class Unit:
         if row.status != "ok":
             return row
         if row.kind != "video":
-            offset, length = self._move(row, f"{row.sha256}.{row.format}", pack)
+            offset, length = self._move(row, row.format, pack)
             return replace(row, pack=pack.name, offset=offset, length=length)
         frames = []
         for frame in row.frames:
-            offset, length = self._move(frame, f"{frame.sha256}.jpg", pack)
+            offset, length = self._move(frame, "jpg", pack)
             frames.append(replace(frame, offset=offset, length=length))
         return replace(row, pack=pack.name, frames=tuple(frames))
 
-    def _move(self, place: Media | Frame, name: str, pack: PackWriter) -> tuple[int, int]:
-        return pack.add(name, self.journal.read(place.offset, place.length))
+    def _move(self, place: Media | Frame, extension: str, pack: PackWriter) -> tuple[int, int]:
+        body = self.journal.read(place.offset, place.length)
+        return pack.add(place.sha256, extension, body)
 
 
 def _refused(row: Media, error: MediaError) -> Media:

@@ -54,9 +54,23 @@ def _training(body: bytes | mmap) -> Iterator[str]:
 
 def _places(body: bytes | mmap, name: bytes) -> Iterator[int]:
     """Yields where a name stands in the body."""
-    at = body.find(name)
+    end = _end_of_metadata(body)
+    at = body.find(name, 0, end)
     for _ in range(MAX_PLACES):
         if at < 0:
             return
         yield at
-        at = body.find(name, at + len(name))
+        at = body.find(name, at + len(name), end)
+
+
+def _end_of_metadata(body: bytes | mmap) -> int:
+    """Returns where the coded pixels of a JPEG begin: its metadata stand before them. Else the size.
+
+    A search through all the pixels would cost as much as the sha256.
+    """
+    at = 2
+    if body[:at] != b"\xff\xd8":
+        return len(body)
+    while body[at : at + 1] == b"\xff" and body[at + 1 : at + 2] not in (b"\xda", b""):
+        at += 2 + max(2, int.from_bytes(body[at + 2 : at + 4]))
+    return at if body[at : at + 2] == b"\xff\xda" else len(body)
