@@ -9,11 +9,9 @@ from typing import Literal
 from m3w_builder import shards
 from m3w_builder.config import Config
 from m3w_builder.errors import InputError, MediaError
-from m3w_builder.fetch import Client, ask_all
+from m3w_builder.fetch import NOT_MODIFIED, Client, ask_all, conditions
 from m3w_builder.samples import Record
 from m3w_builder.tables import media, read_table
-
-NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +23,6 @@ class Known:
     sha256: str  # of the body as it came
     etag: str = ""
     last_modified: str = ""
-
-    @property
-    def conditions(self) -> tuple[tuple[str, str], ...]:
-        """The headers that ask for a body only if it is another (RFC 9110, 13.1)."""
-        headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return tuple((name, value) for name, value in headers.items() if value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +95,7 @@ def verify(
                     item.kind,
                     max_bytes=limit,
                     into=body,
-                    conditions=item.conditions if conditional else (),
+                    conditions=conditions(item.etag, item.last_modified) if conditional else (),
                 )
             except MediaError as error:
                 return error

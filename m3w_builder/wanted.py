@@ -15,6 +15,7 @@ from m3w_builder.config import DEFAULT_RIGHTS, Config, RightsConfig
 from m3w_builder.dedup import moment
 from m3w_builder.journal import remove
 from m3w_builder.optouts import Kind, page_refusal, signals
+from m3w_builder.reuse import earlier
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.subtitles import spoken
 from m3w_builder.tables import (
@@ -130,15 +131,28 @@ def is_live(unit: str) -> bool:
     return unit.startswith("http ")
 
 
-def fetch_unit(unit: str, requests: Iterable[Request], folder: Path, config: Config) -> Counts:
+def fetch_unit(
+    unit: str,
+    requests: Iterable[Request],
+    folder: Path,
+    config: Config,
+    reuse: Path | None = None,
+) -> Counts:
     """Collects a unit's media into its pack and its media table; returns its counts.
 
+    `reuse` is an earlier fetch stage, whose images are asked for only if they changed.
     What an archive cannot serve is left to the unit of its host: `passed_on` tells.
     """
     name = unit_name(unit)
+    requests = set(requests)
+    if reuse and is_live(unit):
+        known = earlier(reuse, [request.url for request in requests])
+        requests = {
+            replace(r, earlier=known.get(r.url)) if r.kind == "image" else r for r in requests
+        }
     offline = config.fetch.model_copy(update={"network": False})
     rows = collect(
-        sorted(set(requests), key=lambda r: (r.url, r.kind)),
+        sorted(requests, key=lambda r: (r.url, r.kind)),
         pack=folder / "packs" / f"{name}.tar",
         config=config.fetch if is_live(unit) else offline,
         rights=config.rights,

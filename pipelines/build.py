@@ -29,6 +29,7 @@ class Build:
     overwrite: bool = False
     beam_args: Sequence[str] = ()
     retry_failed: bool = False  # of an earlier run's media
+    reuse: Path | None = None  # an earlier fetch stage
 
 
 def build(job: Build, console: Console) -> None:
@@ -55,7 +56,7 @@ def build(job: Build, console: Console) -> None:
             extract.run(extracting, units, config, beam_args)
         if not again:
             with display.watch(fetching):
-                fetch.run(extracting, fetching, config, beam_args)
+                fetch.run(extracting, fetching, config, beam_args, job.reuse)
         with display.watch(selecting):
             select.run(fetching, selecting, config, beam_args)
         shards = len(plan_shards(selecting.counts(), config.write.shard_bytes))
@@ -86,10 +87,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument(
         "--retry-failed", action="store_true", help="ask once more for media that were not had"
     )
+    arguments.add_argument(
+        "--reuse", type=Path, help="an earlier fetch stage: what did not change is not sent again"
+    )
     args, beam_args = arguments.parse_known_args(argv)
     work = args.work or args.output / "work"
     config = load(args.config)
-    job = Build(args.input, args.output, config, work, args.overwrite, beam_args, args.retry_failed)
+    job = Build(
+        args.input,
+        args.output,
+        config,
+        work,
+        args.overwrite,
+        beam_args,
+        args.retry_failed,
+        args.reuse,
+    )
     build(job, Console(stderr=True))
 
 

@@ -18,6 +18,7 @@ from m3w_builder.collect import Request
 from m3w_builder.config import Config, digest, load
 from m3w_builder.media.scorers import scorers
 from m3w_builder.optouts import rights_digest
+from m3w_builder.reuse import expect_stage
 from m3w_builder.stages import Stage, open_stage, run_unit, unit_name
 from m3w_builder.stages import load as load_stage
 from m3w_builder.tables import Row
@@ -42,7 +43,11 @@ MEDIA_PER_WORKER = 1000  # about two seconds of work
 
 
 def build(
-    pipeline: beam.Pipeline, extract: Stage, stage: Stage, config: Config
+    pipeline: beam.Pipeline,
+    extract: Stage,
+    stage: Stage,
+    config: Config,
+    reuse: Path | None = None,
 ) -> beam.PCollection:
     """Returns the names of the committed units."""
     wanted = read_files(
@@ -66,7 +71,7 @@ def build(
         | "ToUnit" >> beam.MapTuple(partial(_to_unit, buckets=config.fetch.buckets))
         | "Where" >> beam.Partition(_is_kept, 2)
     )
-    do = partial(do_unit, folder=stage.folder, config=config)
+    do = partial(do_unit, folder=stage.folder, config=config, reuse=reuse)
     missing = (
         kept
         | "ByArchive" >> beam.GroupByKey()
@@ -104,11 +109,13 @@ def _to_host(request: Request, buckets: int) -> tuple[str, Request]:
 
 
 def do_unit(
-    unit: str, requests: Iterable[Request], folder: Path, config: Config
+    unit: str, requests: Iterable[Request], folder: Path, config: Config, reuse: Path | None
 ) -> Iterator[Request]:
     """Fetches one unit unless an earlier run did; yields what its archive could not serve."""
     requests = list(requests)
-    name = run_unit(folder, unit_name(unit), partial(fetch_unit, unit, requests, folder, config))
+    name = run_unit(
+        folder, unit_name(unit), partial(fetch_unit, unit, requests, folder, config, reuse)
+    )
     forget(folder, name)
     yield from passed_on(unit, requests, folder)
 
@@ -124,13 +131,20 @@ def open_fetch(extract: Stage, work: Path, config: Config) -> Stage:
     return open_stage(work, "fetch", asked, [extract])
 
 
-def run(extract: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
-    """Runs the stage unless it is finished."""
+def run(
+    extract: Stage,
+    stage: Stage,
+    config: Config,
+    beam_args: Sequence[str],
+    reuse: Path | None = None,
+) -> Stage:
+    """Runs the stage unless it is finished; `reuse` is the folder of an earlier fetch stage."""
     if not stage.finished:
         counts = extract.counts()
         wanted = sum(counts[key] for key in ("images.referenced", "image_text", "video_text"))
         useful = -(-wanted // MEDIA_PER_WORKER)
-        run_pipeline(lambda p: build(p, extract, stage, config), beam_args, useful=useful)
+        reuse = expect_stage(reuse) if reuse else None
+        run_pipeline(lambda p: build(p, extract, stage, config, reuse), beam_args, useful=useful)
         stage.finish()
     return stage
 
@@ -169,15 +183,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="ask once more for what an earlier run did not get",
     )
+    arguments.add_argument(
+        "--reuse", type=Path, help="an earlier fetch stage: what did not change is not sent again"
+    )
     args, beam_args = arguments.parse_known_args(argv)
     config, extract = load(args.config), load_stage(args.extract)
     stage = open_fetch(extract, args.work, config)
-    again = args.retry_failed and stage.finished
-    print(
-        (
-            retry(stage, config, beam_args) if again else run(extract, stage, config, beam_args)
-        ).folder
-    )
+    if args.retry_failed and stage.finished:
+        retry(stage, config, beam_args)
+    else:
+        run(extract, stage, config, beam_args, args.reuse)
+    print(stage.folder)
 
 
 if __name__ == "__main__":

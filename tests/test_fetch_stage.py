@@ -10,6 +10,7 @@ from server import BODY, Handler, fixed, jpeg, server
 from test_archives import record
 
 from m3w_builder.config import Config, parse
+from m3w_builder.errors import InputError
 from m3w_builder.tables import read_table
 from pipelines.build import Build, build
 
@@ -38,7 +39,9 @@ def page(folder: Path, *urls: str) -> Path:
     return folder / "pages"
 
 
-def run(folder: Path, config: Config, inputs: Path, *, retry: bool = False) -> Path:
+def run(
+    folder: Path, config: Config, inputs: Path, *, retry: bool = False, reuse: Path | None = None
+) -> Path:
     """Builds with two workers; returns the folder of the fetch stage."""
     job = Build(
         [str(inputs)],
@@ -47,6 +50,7 @@ def run(folder: Path, config: Config, inputs: Path, *, retry: bool = False) -> P
         folder / "work",
         beam_args=("--workers=2",),
         retry_failed=retry,
+        reuse=reuse,
     )
     build(job, Console(quiet=True))
     (stage,) = (folder / "work").glob("fetch-*")
@@ -160,3 +164,33 @@ def test_one_process_at_a_time_asks_a_host(tmp_path: Path) -> None:
     with server(own={"/slow": slow}) as (base, _):
         run(tmp_path, parse(settings), page(tmp_path, *(f"{base}/slow?{n}" for n in range(30))))
     assert max(most) == 2
+
+
+def test_picture_that_did_not_change_is_not_sent_again(tmp_path: Path) -> None:
+    bodies: list[int] = []
+
+    def tagged(request: Handler) -> None:
+        if request.headers.get("If-None-Match") == '"7"':
+            request.send(b"", 304, ETag='"7"')
+        else:
+            bodies.append(1)
+            request.send(jpeg(300, 200), ETag='"7"', Content_Type="image/jpeg")
+
+    with server(own={"/tagged.jpg": tagged}) as (base, handler):
+        pages = page(tmp_path, f"{base}/tagged.jpg", f"{base}/ok.jpg")
+        first = run(tmp_path / "one", parse(SETTINGS), pages)
+        again = run(tmp_path / "two", parse(SETTINGS), pages, reuse=first)
+        assert (len(bodies), handler.hits["/tagged.jpg"], handler.hits["/ok.jpg"]) == (1, 2, 2)
+        assert rows(again) == rows(first)
+        handler.own["/tagged.jpg"] = fixed(jpeg(300, 200, 9), ETag='"8"')
+        changed = run(tmp_path / "three", parse(SETTINGS), pages, reuse=first)
+        assert rows(changed)["tagged.jpg"]["etag"] == '"8"'
+    packs = [
+        p.read_bytes() for stage in (first, again) for p in sorted((stage / "packs").iterdir())
+    ]
+    assert packs[: len(packs) // 2] == packs[len(packs) // 2 :]
+
+
+def test_reuse_of_what_is_no_stage_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected the folder of a fetch stage"):
+        run(tmp_path, parse(SETTINGS), page(tmp_path), reuse=tmp_path)

@@ -14,8 +14,8 @@ LAYERS = (
     "schemas types errors config urls files sandbox",
     "dom text images metadata video language tables optouts subtitles",
     "interleave pairs rules dedup samples stages",
-    "warc fetch media frames journal packs shards render report inputs archives collect wanted extract select write "
-    "check pages waterfall verify",
+    "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
+    "extract select write check pages waterfall verify",
     "flamingo transforms",
     "pipelines",
     "cli __main__",

@@ -145,6 +145,13 @@ def test_redirect_meets_the_rules_of_its_target(tmp_path: Path) -> None:
     assert "/ok.jpg" not in handler.hits
 
 
+def test_redirect_that_reserves_is_not_followed(tmp_path: Path) -> None:
+    moved = fixed(b"", 302, Location="/ok.jpg", X_Robots_Tag="noai")
+    with server(own={"/moved": moved}) as (base, handler):
+        assert one(tmp_path, f"{base}/moved").status == "opted_out"
+    assert "/ok.jpg" not in handler.hits
+
+
 def test_what_the_users_lists_name_is_not_asked_for(tmp_path: Path) -> None:
     names = tmp_path / "optouts.txt"
     with server() as (base, handler):

@@ -55,6 +55,12 @@ def build(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask once more for media that were not had.")
     ] = False,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            help="An earlier build's WORK/fetch-...: what did not change since is not sent again."
+        ),
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the yield waterfall as JSON.")
     ] = False,
@@ -74,7 +80,7 @@ def build(
     beam_args = [*context.args, *([f"--workers={workers}"] if workers else [])]
     work = work or output / "work"
     settings = with_archives(ignoring(load(config), ignore_optout or ()), archive or ())
-    job = Build(input, output, settings, work, overwrite, beam_args, retry_failed)
+    job = Build(input, output, settings, work, overwrite, beam_args, retry_failed, reuse)
     if ignored := settings.rights.ignore:
         typer.echo(f"m3w: opt-outs ignored by your choice: {', '.join(ignored)}", err=True)
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from m3w_builder.collect.live import download
 from m3w_builder.collect.reasons import REASONS as REASONS
+from m3w_builder.collect.sources import Earlier as Earlier
 from m3w_builder.collect.sources import Request as Request
 from m3w_builder.collect.unit import Unit
 from m3w_builder.config import FetchConfig, RightsConfig

@@ -7,12 +7,32 @@ from typing import BinaryIO, Literal
 
 from m3w_builder.config import FetchConfig
 from m3w_builder.errors import MediaError
-from m3w_builder.fetch import Client, Room
+from m3w_builder.fetch import NOT_MODIFIED, Client, Room, conditions
+from m3w_builder.packs import read_range
 from m3w_builder.types import WHOLE_FILE, MediaKind, OptOut
 from m3w_builder.urls import canonical
 from m3w_builder.warc import record_at
 
 MAX_VALIDATOR = 200  # characters of an ETag or Last-Modified header that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An image that an earlier fetch stage holds; its stored pixels are those that were sent."""
+
+    pack: str
+    offset: int
+    length: int
+    source_sha256: str
+    source_bytes: int
+    content_type: str
+    etag: str
+    last_modified: str
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """The headers that ask for a body only if it is another (RFC 9110, 13.1)."""
+        return conditions(self.etag, self.last_modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +44,7 @@ class Request:
     candidates: tuple[tuple[str, int], ...] = ()  # (file, offset), the first is tried first
     fallback: tuple[tuple[str, int], ...] = ()  # in the user's archives, for when the URL is gone
     archived: tuple[str, str] = ("not_archived", "")  # status and detail of candidates tried before
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +59,9 @@ class Body:
     etag: str = ""
     last_modified: str = ""
     optouts: tuple[OptOut, ...] = ()
+    source: tuple[str, int] | None = (
+        None  # sha256 and size as sent, where `data` is without its metadata
+    )
 
 
 # Given the file that the body is to go into, or None for memory, of which the room is asked.
@@ -54,7 +78,10 @@ def live(request: Request, client: Client) -> Obtain:
             max_bytes=max_bytes(request, client.config),
             room=room,
             into=into,
+            conditions=request.earlier.conditions if request.earlier else (),
         )
+        if request.earlier and answer.status == NOT_MODIFIED:
+            return replace(_again(request.earlier), final_url=answer.final_url, optouts=found)
         headers = {name.lower(): value for name, value in answer.headers}
         return Body(
             answer.body,
@@ -67,6 +94,19 @@ def live(request: Request, client: Client) -> Obtain:
         )
 
     return obtain
+
+
+def _again(earlier: Earlier) -> Body:
+    """Returns the body that an earlier stage stored."""
+    return Body(
+        read_range(Path(earlier.pack), earlier.offset, earlier.length),
+        "http",
+        "",
+        earlier.content_type,
+        etag=earlier.etag,
+        last_modified=earlier.last_modified,
+        source=(earlier.source_sha256, earlier.source_bytes),
+    )
 
 
 def archived(request: Request, place: tuple[str, int], client: Client) -> Obtain:

@@ -69,12 +69,12 @@ class Unit:
             body = obtain(None)
         except MediaError as error:
             return _refused(row, error), error
-        digest = hashlib.sha256(body.data).hexdigest()
-        row = _described(row, body, digest, len(body.data))
+        digest, size = hashlib.sha256(body.data).hexdigest(), len(body.data)
+        row = _described(row, body, *(body.source or (digest, size)))
         try:
             row = self._consented(row, body.data)
             measure = self._measured if row.kind == "image" else self._read
-            return measure(row, body.data), None
+            return measure(row, body.data, digest), None
         except MediaError as error:
             return _refused(row, error), error
 
@@ -109,12 +109,12 @@ class Unit:
         consent.require(embedded, row.kind)
         return replace(row, optouts=(*row.optouts, *embedded))
 
-    def _measured(self, row: Media, body: bytes) -> Media:
+    def _measured(self, row: Media, body: bytes, digest: str) -> Media:
         with self._decoding:
             image = measure_image(body, config=self.client.config)
         offset, length = self.journal.set_aside(image.body)
-        kept = image.body is body
-        digest = row.source_sha256 if kept else hashlib.sha256(image.body).hexdigest()
+        if image.body is not body:
+            digest = hashlib.sha256(image.body).hexdigest()
         return replace(
             row,
             sha256=digest,
@@ -129,7 +129,7 @@ class Unit:
             length=length,
         )
 
-    def _read(self, row: Media, body: bytes) -> Media:
+    def _read(self, row: Media, body: bytes, _digest: str) -> Media:
         vtt, seconds, _ = measure_subtitles(body, row.content_type)
         offset, length = self.journal.set_aside(vtt)
         digest = hashlib.sha256(vtt).hexdigest()

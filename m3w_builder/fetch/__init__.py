@@ -9,8 +9,10 @@ from m3w_builder.fetch.budget import Room as Room
 from m3w_builder.fetch.client import Client as Client
 from m3w_builder.fetch.consent import Consent as Consent
 from m3w_builder.fetch.consent import OptedOutError as OptedOutError
+from m3w_builder.fetch.download import NOT_MODIFIED as NOT_MODIFIED
 from m3w_builder.fetch.download import Response as Response
 from m3w_builder.fetch.download import StatusError as StatusError
+from m3w_builder.fetch.download import conditions as conditions
 from m3w_builder.fetch.download import download as download
 from m3w_builder.fetch.hosts import Turns as Turns
 from m3w_builder.fetch.polite import TRANSIENT as TRANSIENT

@@ -69,7 +69,7 @@ class Checks(Protocol):
         """Before a request, at each hop."""
 
     def answer(self, url: str, headers: Headers) -> None:
-        """When the headers of the last answer are there, before its body is read."""
+        """When the headers of an answer are there, a redirect's too, before its body is read."""
 
     def size(self, size: int) -> None:
         """Before a body of at most `size` bytes is read."""
@@ -105,6 +105,7 @@ def download(
     with terms(config), _answered(url, config, session, headers, checks) as (answer, final_url):
         facts = tuple(answer.headers.items())
         if answer.status == NOT_MODIFIED and conditions:
+            checks.answer(final_url, facts)
             return Response(b"", final_url, "", NOT_MODIFIED, facts)
         if answer.status != 200:
             raise StatusError(answer.status, retry_after(answer.headers.get("Retry-After", "")))
@@ -122,6 +123,12 @@ def download(
             raise MediaError("empty_body")
         content_type = answer.headers.get("Content-Type", "")
         return Response(body, final_url, content_type, answer.status, facts)
+
+
+def conditions(etag: str, last_modified: str) -> Headers:
+    """Returns the headers that ask for a body only if it is another than that one (RFC 9110, 13.1)."""
+    headers = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+    return tuple((name, value) for name, value in headers.items() if value)
 
 
 def retry_after(value: str) -> float | None:
@@ -153,6 +160,7 @@ def _answered(
             if answer.status not in REDIRECTS:
                 yield answer, hop
                 return
+            checks.answer(hop, tuple(answer.headers.items()))
             location = answer.headers.get("Location", "")
             hop = canonical(location, hop) if location else ""
         finally:
