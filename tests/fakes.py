@@ -1,5 +1,6 @@
 """Valid values in one call, for every test: documents, pictures, media rows, a finished dataset."""
 
+import gzip
 import io
 import random
 from collections.abc import Sequence
@@ -71,6 +72,20 @@ def picture(width: int = 96, height: int = 64, seed: int = 0, encoding: str = "j
 def jpeg(width: int = 96, height: int = 64, seed: int = 0) -> bytes:
     """Returns a JPEG of that size."""
     return picture(width, height, seed)
+
+
+def warc_record(
+    url: str, body: bytes, status: str = "200 OK", kind: str = "image/jpeg", headers: str = ""
+) -> bytes:
+    """Returns a gzipped WARC response record; `headers` are further lines of the HTTP answer."""
+    answer = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{headers}\r\n".encode() + body
+    head = (
+        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Date: 2026-01-02T03:04:05Z\r\n"
+        "WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000001>\r\n"
+        f"WARC-Target-URI: {url}\r\nContent-Type: application/http; msgtype=response\r\n"
+        f"Content-Length: {len(answer)}\r\n\r\n"
+    )
+    return gzip.compress(head.encode() + answer + b"\r\n\r\n", mtime=0)
 
 
 class Pack:

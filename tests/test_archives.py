@@ -1,9 +1,9 @@
 """Archives that stand in for the live web: WARC files, and CDX and CDXJ indexes beside them."""
 
-import gzip
 from pathlib import Path
 
 import pytest
+from fakes import warc_record
 from server import BODY
 
 from m3w_builder.archives import captures, plan
@@ -13,24 +13,12 @@ from m3w_builder.warc import record_at
 URL = "http://example.com/a%20b.jpg"
 
 
-def record(url: str, body: bytes = BODY, status: str = "200 OK", kind: str = "image/jpeg") -> bytes:
-    """Returns a gzipped WARC response record."""
-    answer = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n\r\n".encode() + body
-    head = (
-        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Date: 2026-01-02T03:04:05Z\r\n"
-        "WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000001>\r\n"
-        f"WARC-Target-URI: {url}\r\nContent-Type: application/http; msgtype=response\r\n"
-        f"Content-Length: {len(answer)}\r\n\r\n"
-    )
-    return gzip.compress(head.encode() + answer + b"\r\n\r\n", mtime=0)
-
-
 @pytest.fixture
 def warc(tmp_path: Path) -> tuple[Path, int]:
     """Returns a WARC file and the offset of the second of its records."""
-    first = record("http://example.com/gone", status="404 Not Found")
+    first = warc_record("http://example.com/gone", b"", status="404 Not Found")
     path = tmp_path / "old.warc.gz"
-    path.write_bytes(first + record(URL))
+    path.write_bytes(first + warc_record(URL, BODY))
     return path, len(first)
 
 

@@ -1,7 +1,6 @@
 """The unit of work: from the archive or the web, in URL order, the same bytes every time."""
 
 import ast
-import gzip
 import re
 import subprocess
 import tarfile
@@ -10,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from fakes import warc_record
 from imageio_ffmpeg import get_ffmpeg_exe
 from server import BODY, jpeg, serve, server
 
@@ -37,18 +37,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def record(url: str, body: bytes, status: str = "200 OK") -> bytes:
-    """Returns a gzipped WARC response record."""
-    answer = f"HTTP/1.1 {status}\r\nContent-Type: image/jpeg\r\n\r\n".encode() + body
-    head = (
-        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Date: 2026-01-02T03:04:05Z\r\n"
-        "WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000001>\r\n"
-        f"WARC-Target-URI: {url}\r\nContent-Type: application/http; msgtype=response\r\n"
-        f"Content-Length: {len(answer)}\r\n\r\n"
-    )
-    return gzip.compress(head.encode() + answer + b"\r\n\r\n", mtime=0)
-
-
 def archive(path: Path, *records: bytes) -> list[tuple[str, int]]:
     """Writes a WARC file and returns the place of each record."""
     path.write_bytes(b"".join(records))
@@ -62,7 +50,7 @@ def one(request: Request, tmp_path: Path, config: FetchConfig) -> Media:
 
 def test_archived_image_needs_no_network(tmp_path: Path) -> None:
     url = "http://example.com/a.jpg"
-    place = archive(tmp_path / "a.warc.gz", record(url, BODY))
+    place = archive(tmp_path / "a.warc.gz", warc_record(url, BODY))
     row = one(Request(url, "image", tuple(place)), tmp_path, OFFLINE)
     assert (row.status, row.origin, row.fetched) == ("ok", "archive", "2026-01-02T03:04:05Z")
     assert (row.format, row.width, row.height, row.reencoded) == ("jpg", 160, 120, False)
@@ -73,7 +61,7 @@ def test_archived_image_needs_no_network(tmp_path: Path) -> None:
 def test_next_candidate_is_tried_when_the_first_is_unusable(tmp_path: Path) -> None:
     url = "http://example.com/a.jpg"
     bodies = (b"<html>gone", BODY[:500], BODY)
-    places = archive(tmp_path / "a.warc.gz", *(record(url, body) for body in bodies))
+    places = archive(tmp_path / "a.warc.gz", *(warc_record(url, body) for body in bodies))
     row = one(Request(url, "image", tuple(places)), tmp_path, OFFLINE)
     assert (row.status, row.source_bytes) == ("ok", len(BODY))
     row = one(Request(url, "image", tuple(places[:2])), tmp_path, OFFLINE)
@@ -81,7 +69,7 @@ def test_next_candidate_is_tried_when_the_first_is_unusable(tmp_path: Path) -> N
 
 
 def test_web_is_asked_when_the_archive_has_nothing_usable(base: str, tmp_path: Path) -> None:
-    place = archive(tmp_path / "a.warc.gz", record("http://x/", b"<html>"))
+    place = archive(tmp_path / "a.warc.gz", warc_record("http://x/", b"<html>"))
     row = one(Request(f"{base}/ok.jpg", "image", tuple(place)), tmp_path, ONLINE)
     assert (row.status, row.origin, row.fetched) == ("ok", "http", "")
     assert (row.content_type, row.final_url) == ("image/jpeg", f"{base}/ok.jpg")

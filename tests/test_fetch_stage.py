@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fakes import warc_record
 from rich.console import Console
 from server import BODY, Handler, fixed, jpeg, server
-from test_archives import record
 
 from m3w_builder.config import Config, parse
 from m3w_builder.errors import InputError
@@ -40,15 +40,21 @@ def page(folder: Path, *urls: str) -> Path:
 
 
 def run(
-    folder: Path, config: Config, inputs: Path, *, retry: bool = False, reuse: Path | None = None
+    folder: Path,
+    config: Config,
+    inputs: Path,
+    *,
+    retry: bool = False,
+    reuse: Path | None = None,
+    workers: int = 1,
 ) -> Path:
-    """Builds with two workers; returns the folder of the fetch stage."""
+    """Builds; returns the folder of the fetch stage."""
     job = Build(
         [str(inputs)],
         folder / "out",
         config,
         folder / "work",
-        beam_args=("--workers=2",),
+        beam_args=(f"--workers={workers}",),
         retry_failed=retry,
         reuse=reuse,
     )
@@ -116,10 +122,10 @@ def test_damaged_copy_of_the_crawl_is_asked_for_at_its_host(tmp_path: Path) -> N
             .read_bytes()
         )
         crawl = tmp_path / "crawl.warc.gz"
-        damaged = record(f"{base}/ok.jpg", BODY[:600]) + record(
+        damaged = warc_record(f"{base}/ok.jpg", BODY[:600]) + warc_record(
             f"{base}/picture?seed=4", jpeg(seed=4)
         )
-        crawl.write_bytes(record(f"{base}/page", html, kind="text/html") + damaged)
+        crawl.write_bytes(warc_record(f"{base}/page", html, kind="text/html") + damaged)
         stage = run(tmp_path, parse(SETTINGS), crawl)
         found = {name: (row["status"], row["origin"]) for name, row in rows(stage).items()}
         assert found == {"ok.jpg": ("ok", "http"), "picture?seed=4": ("ok", "archive")}
@@ -130,7 +136,7 @@ def test_damaged_copy_of_the_crawl_is_asked_for_at_its_host(tmp_path: Path) -> N
 def test_gone_picture_comes_from_the_users_archive(index: bool, tmp_path: Path) -> None:
     with server() as (base, _):
         archive = tmp_path / "old.warc.gz"
-        archive.write_bytes(record(f"{base}/gone", jpeg(300, 200)))
+        archive.write_bytes(warc_record(f"{base}/gone", jpeg(300, 200)))
         if index:
             archive = tmp_path / "old.cdxj"
             fields = {
@@ -162,7 +168,12 @@ def test_one_process_at_a_time_asks_a_host(tmp_path: Path) -> None:
 
     settings = {**SETTINGS, "fetch": {**SETTINGS["fetch"], "per_host": 2}}
     with server(own={"/slow": slow}) as (base, _):
-        run(tmp_path, parse(settings), page(tmp_path, *(f"{base}/slow?{n}" for n in range(30))))
+        run(
+            tmp_path,
+            parse(settings),
+            page(tmp_path, *(f"{base}/slow?{n}" for n in range(30))),
+            workers=2,
+        )
     assert max(most) == 2
 
 

@@ -1,6 +1,5 @@
 """The polite half of fetch: what sites reserve, pauses they ask for, second tries, units that were killed."""
 
-import gzip
 import json
 import signal
 import subprocess
@@ -11,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes import warc_record
 from server import BODY, Handler, fixed, jpeg, server
 
 from m3w_builder.collect import Request, collect
 from m3w_builder.config import FetchConfig, RightsConfig
+from m3w_builder.errors import MediaError
+from m3w_builder.fetch import Client
+from m3w_builder.inputs import live_page
 from m3w_builder.packs import read_range
 from m3w_builder.types import Media
 
@@ -165,15 +168,8 @@ def test_what_the_users_lists_name_is_not_asked_for(tmp_path: Path) -> None:
 
 
 def test_archived_copy_is_bound_by_the_headers_it_came_with(tmp_path: Path) -> None:
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nX-Robots-Tag: noai\r\n\r\n" + BODY
-    head = (
-        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Date: 2026-01-02T03:04:05Z\r\n"
-        "WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-000000000001>\r\n"
-        "WARC-Target-URI: http://x/a.jpg\r\nContent-Type: application/http; msgtype=response\r\n"
-        f"Content-Length: {len(answer)}\r\n\r\n"
-    )
     file = tmp_path / "a.warc.gz"
-    file.write_bytes(gzip.compress(head.encode() + answer + b"\r\n\r\n"))
+    file.write_bytes(warc_record("http://x/a.jpg", BODY, headers="X-Robots-Tag: noai\r\n"))
     request = Request("http://x/a.jpg", "image", ((str(file), 0),))
     (row,) = collect([request], pack=tmp_path / "p.tar", config=CONFIG)
     assert (row.status, row.optouts[0].when) == ("opted_out", "2026-01-02T03:04:05Z")
@@ -351,3 +347,21 @@ def test_row_leads_to_its_bytes_after_a_resume(tmp_path: Path) -> None:
     for row, seed in zip(rows[1:], (1, 2), strict=True):
         assert read_range(tmp_path / "p.tar", row.offset, row.length) == jpeg(seed=seed)
     assert first[1].sha256 == rows[1].sha256
+
+
+# Pages of the live web
+
+
+def test_page_is_asked_for_as_politely_as_a_picture() -> None:
+    paths = {
+        **robots("User-agent: *\nDisallow: /closed"),
+        "/closed": fixed(b"<p>no"),
+        "/open": fixed(b"<p>yes", Content_Type="text/html", X_Robots_Tag="noai"),
+    }
+    with server(own=paths) as (base, handler), Client(CONFIG, RightsConfig()) as client:
+        with pytest.raises(MediaError, match="opted_out: robots.txt: Disallow: /closed"):
+            live_page(f"{base}/closed", client, 10**6)
+        assert "/closed" not in handler.hits
+        page = live_page(f"{base}/open", client, 10**6)  # extract weighs its headers
+    assert page.html == b"<p>yes"
+    assert ("X-Robots-Tag", "noai") in page.headers
