@@ -359,7 +359,7 @@ def test_page_is_asked_for_as_politely_as_a_picture() -> None:
         "/open": fixed(b"<p>yes", Content_Type="text/html", X_Robots_Tag="noai"),
     }
     with server(own=paths) as (base, handler), Client(CONFIG, RightsConfig()) as client:
-        with pytest.raises(MediaError, match="opted_out: robots.txt: Disallow: /closed"):
+        with pytest.raises(MediaError, match=r"opted_out: robots\.txt: Disallow: /closed"):
             live_page(f"{base}/closed", client, 10**6)
         assert "/closed" not in handler.hits
         page = live_page(f"{base}/open", client, 10**6)  # extract weighs its headers

@@ -26,7 +26,7 @@ from pipelines.build import Build, build
 
 ROOT = Path(__file__).parents[1]
 CRAWL = ROOT / "examples" / "crawl.warc.gz"
-OFFLINE = parse({"fetch": {"network": False}, "write": {"shard_bytes": 4 * 2**20}})
+OFFLINE = parse({"fetch": {"network": False, "safety": "off"}, "write": {"shard_bytes": 4 * 2**20}})
 QUIET = Console(quiet=True)
 
 
@@ -169,7 +169,7 @@ def test_missing_scorer_is_told_before_any_work(tmp_path):
 def test_each_stage_runs_alone(built, tmp_path, capsys):
     """Through main([...]), as `python -m pipelines.extract` and its neighbours do."""
     config = tmp_path / "c.toml"
-    config.write_text("[fetch]\nnetwork = false\n[write]\nshard_bytes = 4194304\n")
+    config.write_text("[fetch]\nnetwork = false\nsafety = 'off'\n[write]\nshard_bytes = 4194304\n")
     common = [f"--work={tmp_path / 'work'}", f"--config={config}", "--workers=1"]
 
     def stage(main, *args: str) -> str:
@@ -189,7 +189,7 @@ def test_each_stage_runs_alone(built, tmp_path, capsys):
 def test_killed_build_goes_on_to_the_same_bytes(built, tmp_path, stage):
     out = tmp_path / "out"
     config = tmp_path / "c.toml"
-    config.write_text("[fetch]\nnetwork = false\n[write]\nshard_bytes = 4194304\n")
+    config.write_text("[fetch]\nnetwork = false\nsafety = 'off'\n[write]\nshard_bytes = 4194304\n")
     command = [sys.executable, "-m", "pipelines.build", f"--input={CRAWL}", f"--output={out}"]
     command += [f"--config={config}", "--workers=2"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)

@@ -41,6 +41,7 @@ def test_pictures_of_two_numbers_differ_and_decode() -> None:
     assert (image.width, image.height, image.reencoded) == (320, 240, False)
 
 
+@pytest.mark.slow
 def test_soak_without_kills_loses_nothing(tmp_path: Path) -> None:
     found = soak.soak(options(), tmp_path)
     assert found["misbehave"] == 22
