@@ -43,7 +43,7 @@ LOOK_SECONDS = 0.05  # between two looks at memory and at the server
 IMAGES_PER_PAGE = 25
 HOSTS_PER_IMAGE = 1 / 100
 CLOCK_COLUMNS = ("fetched",)  # may tell the time; everything else must be equal
-IMAGES_PER_UNIT = 600
+IMAGES_PER_UNIT = 2500
 CONFIG = """
 [fetch]
 buckets = {buckets}

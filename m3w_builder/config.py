@@ -168,13 +168,14 @@ class FetchConfig(Section):
         60.0, description="that a host may ask for (Retry-After, Crawl-delay); longer = given up"
     )
     dead_after: Positive = Field(
-        8, description="failures of a host in a row after which it is not asked again"
+        8, description="URLs that a host fails for in a row before it is asked no more"
     )
     bytes_in_flight: Positive = Field(
         256 * 2**20, description="bodies that one worker holds in memory; at least max_image_bytes"
     )
     buckets: Positive = Field(
-        32, description="hosts and local files are spread over this many units of work"
+        16,
+        description="hosts and local files are spread over this many units of work; no more workers have one",
     )
     frame_side: Positive = Field(
         640, description="longer side of a stored video frame; never enlarged"

@@ -20,7 +20,7 @@ REASONS = {
     "truncated_body": "the body ended before its announced end",
     "bad_encoding": "a Content-Encoding that we cannot undo, or that is a lie",
     "empty_body": "zero bytes",
-    "host_dead": "its host failed dead_after times in a row before it was its turn",
+    "host_dead": "its host failed for dead_after URLs in a row before it was its turn",
     "robots_unreachable": "the robots.txt of the host cannot be had, which forbids everything",
     "opted_out": "a reservation of rights; the detail names signal, words and place",
     # the archive's own (see m3w_builder.warc)

@@ -1,7 +1,7 @@
 """Whose turn it is: URLs of many hosts handed out to threads, politely and without anyone waiting for others.
 
 A host is asked by a few threads at once, not more often than its interval, not at all while it asked for a
-pause, and never again in this unit after several failures in a row. A URL may get another turn later. The
+pause, and never again in this unit after it failed for several URLs in a row. A URL may get another turn later. The
 turn goes round the hosts, not down the list: a slow host holds up its own URLs and no others.
 """
 
@@ -24,7 +24,7 @@ class _Host:
     width: int = 1  # how many may now: doubled by an answer, halved by a failure
     running: int = 0
     ready: float = 0.0  # no request before
-    failures: int = 0  # in a row
+    failed: set[int] = field(default_factory=set)  # URLs, since the last answer
     queued: bool = False  # whether it stands in the queue of `Turns`
 
 
@@ -32,9 +32,9 @@ class Turns:
     """Hands out the indexes of `urls` to threads, at most `per_host` at once of each host.
 
     The first request to a host goes alone: until it `answered`, nobody knows what it asks of us.
-    `interval` is the least time between two starts at one host (seconds). A host that `failed` `dead_after`
-    times in a row, without an answer between, is dead: its URLs are still handed out, for the caller
-    to give up at once.
+    `interval` is the least time between two starts at one host (seconds). A host that `failed` for
+    `dead_after` URLs, without an answer between, is dead: its URLs are still handed out, for the
+    caller to give up at once.
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class Turns:
         """Notes that the host did not answer: it may be asked by half as many threads."""
         with self._changed:
             host = self._host(index)
-            host.failures += 1
+            host.failed.add(index)
             host.width = max(1, host.width // 2)
 
     def answered(self, index: int) -> None:
         """Notes that the host answered: it may be asked by twice as many threads."""
         with self._changed:
             host = self._host(index)
-            host.failures = 0
+            host.failed.clear()
             host.width = min(2 * host.width, host.full)
             self._enqueue(self._names[index])
 
@@ -120,7 +120,7 @@ class Turns:
         return self._hosts[self._names[index]]
 
     def _is_dead(self, host: _Host) -> bool:
-        return host.failures >= self._dead_after
+        return len(host.failed) >= self._dead_after
 
     def _enqueue(self, name: str) -> None:
         """Puts a host into the queue, at the time it may be asked, unless it is full or has nothing."""

@@ -9,6 +9,7 @@ from m3w_builder.errors import MediaError
 from m3w_builder.fetch.client import Client
 from m3w_builder.fetch.download import StatusError
 from m3w_builder.fetch.hosts import Turns
+from m3w_builder.fetch.sockets import OutOfTimeError
 
 # What may end better at another time.
 TRANSIENT = frozenset(
@@ -82,7 +83,7 @@ def patience(url: str, tries: int, error: MediaError | None, config: FetchConfig
         if error.status not in TRANSIENT_STATUS:
             return None
         asked = error.retry_after or 0.0
-    elif error.reason not in TRANSIENT:
+    elif error.reason not in TRANSIENT or isinstance(error, OutOfTimeError):
         return None
     if asked > config.max_pause_seconds:
         return None

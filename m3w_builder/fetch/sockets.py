@@ -28,6 +28,10 @@ HOSTS_KEPT = 64  # connection pools that stay open
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
+class OutOfTimeError(MediaError):
+    """All the time of a download is used up: another try would take as long."""
+
+
 @dataclass(slots=True)
 class _Terms:
     """What the download that runs in this thread may do; `deadline` is of the monotonic clock."""
@@ -39,7 +43,7 @@ class _Terms:
         """Returns the seconds the next wait may take; raises MediaError after the deadline."""
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise MediaError("timeout", f"more than {self.config.total_seconds:g} s in total")
+            raise OutOfTimeError("timeout", f"more than {self.config.total_seconds:g} s in total")
         return min(left, limit)
 
 
