@@ -24,7 +24,7 @@ from m3w_builder.stages import Counts, unit_name
 from m3w_builder.subtitles import SPOKEN
 from m3w_builder.tables import TableWriter, document_row, flat_row
 from m3w_builder.types import Document, OptOut, Page, Reject, Resource, item_id
-from m3w_builder.urls import canonical
+from m3w_builder.urls import canonical, shown
 
 MAX_DEATHS = (
     100  # pages of one unit that may hang or crash before the unit is given up as a bug of ours
@@ -213,7 +213,9 @@ def _live_pages(
         for line in read_urls(unit):
             url = canonical(line)
             if not url:
-                yield Reject(item_id(line), line, "extract", "bad_url", "expected an http(s) URL")
+                yield Reject(
+                    item_id(line), shown(line), "extract", "bad_url", "expected an http(s) URL"
+                )
                 continue
             beat(url)
             if url in skip:

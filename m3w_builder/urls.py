@@ -27,6 +27,8 @@ _CLEAN = re.compile(
     r"(?P<path>[a-zA-Z0-9_/%:=&~+!$,;'@()*.-]+)"
     r"(?:\?[a-zA-Z0-9_/%:=&?~+!$,;'@()*.\[\]|^`{}-]+)?(?=#|\Z)"
 )
+_CREDENTIALS = re.compile(r"//[^/?#\s]*@")
+MAX_SHOWN = 200  # characters
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _REFERENCE = re.compile(r"(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.S)
 _AUTHORITY = re.compile(r"(?:.*@)?(\[[^\]]*\]|[^:]*)(?::([0-9]*))?", re.S)
@@ -46,6 +48,11 @@ def canonical(url: str, base: str = "") -> str:
         return _resolved(url, base)
     except (ValueError, UnicodeError):
         return ""
+
+
+def shown(url: str) -> str:
+    """Returns an address as a message may have it: without credentials, not too long."""
+    return _CREDENTIALS.sub("//", url)[:MAX_SHOWN]
 
 
 def _clean(url: str, base: str) -> str:

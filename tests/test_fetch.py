@@ -248,6 +248,14 @@ def test_credentials_and_environment_stay_here(monkeypatch: pytest.MonkeyPatch) 
         assert set(handler.seen["/ok.jpg"]) == {"Host", "User-Agent", "Accept", "Accept-Encoding"}
 
 
+def test_credentials_stand_in_no_message(base: str, session: Session) -> None:
+    for url in (
+        "ftp://user:secret@example.com/",
+        f"{base}/redirect?to=ftp://user:secret@example.com/",
+    ):
+        assert "secret" not in " ".join(reason(url, session))
+
+
 def test_tls_is_verified(session: Session) -> None:
     context = ssl.create_default_context(cafile=str(CERTIFICATE))
     with serve(tls=True) as base, Session(CONFIG, context) as trusting:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m3w_builder import urls
-from m3w_builder.urls import canonical
+from m3w_builder.urls import canonical, shown
 
 BASE = "https://ex.com/blog/2020/post.html"
 
@@ -162,3 +162,10 @@ def test_hostile_addresses_end_at_once(url):
     canonical(url, BASE)
     canonical("http://" + url, BASE)
     assert time.perf_counter() - began < 1
+
+
+def test_address_in_a_message_has_no_credentials() -> None:
+    assert shown("ftp://user:secret@example.com/a@b") == "ftp://example.com/a@b"
+    assert shown("http://a@b:c@example.com:99999/") == "http://example.com:99999/"
+    assert shown("https://example.com/@user") == "https://example.com/@user"
+    assert len(shown("x" * 999)) == 200

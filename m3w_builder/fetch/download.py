@@ -24,7 +24,7 @@ from m3w_builder.config import FetchConfig
 from m3w_builder.errors import MediaError
 from m3w_builder.fetch.bodies import announced, received
 from m3w_builder.fetch.sockets import Session, off_the_clock, terms
-from m3w_builder.urls import canonical
+from m3w_builder.urls import canonical, shown
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_MODIFIED = 304
@@ -151,7 +151,7 @@ def _answered(
     """Yields the first answer that is no redirect, with its URL."""
     hop = canonical(url)
     if not hop:
-        raise MediaError("bad_url", url[:200])
+        raise MediaError("bad_url", shown(url))
     for _ in range(config.max_redirects + 1):
         with off_the_clock():
             checks.url(hop)
@@ -166,7 +166,7 @@ def _answered(
         finally:
             answer.close()  # an answer read to its end has given its connection back by now
         if not hop:
-            raise MediaError("bad_redirect", f"{answer.status} to {location[:200]!r}")
+            raise MediaError("bad_redirect", f"{answer.status} to {shown(location)!r}")
     raise MediaError("too_many_redirects", f"more than {config.max_redirects}")
 
 
