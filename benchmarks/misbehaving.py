@@ -32,7 +32,7 @@ BEHAVIOURS: dict[str, tuple[str, ...]] = {
     "stall": ("timeout",),
     "silent": ("timeout",),
     # dead
-    "refused": ("unreachable",),
+    "refused": ("unreachable", "host_dead"),
     "reset": ("bad_response", "unreachable"),
     # huge
     "endless": ("too_large",),
