@@ -20,6 +20,7 @@ ENDINGS = (".cdx", ".cdxj")
 EXPECTED = "expected WARC or ARC files, or CDX or CDXJ indexes of them"
 # Columns by the letters of a CDX header: a original URL, b time, s status, V offset, g file name.
 _ELEVEN, _NINE = "NbamskrMSVg", "NbamskrVg"
+NOWHERE = -2  # the offset of an index line that has none
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)")
 
 
@@ -38,7 +39,7 @@ def captures(path: Path) -> Iterator[tuple[str, Row]]:
     """Yields (URL, resources row) for each good answer that an archive or an index names."""
     found = _indexed(path) if path.suffix in ENDINGS else _recorded(path)
     for resource in found:
-        if resource.url and resource.status == 200:
+        if resource.url and resource.status == 200 and resource.offset >= 0:
             yield resource.url, flat_row(resource)
 
 
@@ -107,7 +108,7 @@ def _resource(fields: Mapping[str, str], index: Path) -> Resource:
     return Resource(
         canonical(fields.get("url", "")),
         str(_beside(index, fields.get("filename", ""))),
-        int(offset) if offset.isdecimal() else 0,
+        int(offset) if offset.isdecimal() else NOWHERE,
         int(status) if status.isdecimal() else 0,
         fields.get("mime", ""),
         date,

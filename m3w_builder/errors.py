@@ -49,4 +49,6 @@ class PageError(DropError):
 
 
 class MediaError(DropError):
-    """One image or video cannot be fetched, decoded or used."""
+    """One image or video cannot be fetched, decoded or used; `where` is the URL that was asked last."""
+
+    where = ""

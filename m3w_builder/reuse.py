@@ -1,5 +1,6 @@
 """What an earlier fetch stage holds, for conditional requests: what did not change is not sent again.
 
+Not those in which an opt-out was found: what is stored is without the metadata it may stand in.
 Only images whose stored pixels are the sent ones can be used again; of the others, and of videos, the
 source is not kept.
 """
@@ -23,7 +24,7 @@ def earlier(stage: Path, urls: Iterable[str]) -> dict[str, Earlier]:
     found: dict[str, Earlier] = {}
     for path in sorted((stage / "media").glob("[!.]*.parquet")):
         for row in map(media, pq.read_table(path, schema=MEDIA, filters=usable).to_pylist()):
-            if not row.reencoded and (row.etag or row.last_modified):
+            if not (row.reencoded or row.optouts) and (row.etag or row.last_modified):
                 found[row.url] = Earlier(
                     str(stage / "packs" / row.pack),
                     row.offset,

@@ -44,6 +44,12 @@ class Stage:
         """Returns how often what failed was tried again after the stage was finished."""
         return int(_read(self.folder).get("retries", 0)) if self.finished else 0
 
+    def retried(self, number: int) -> list[str]:
+        """Returns the units whose n-th retry is committed."""
+        ending = f"-{number}"
+        found = (self.folder / "retries").glob(f"[!.]*{ending}")
+        return sorted(path.name.removesuffix(ending) for path in found)
+
     @property
     def digest(self) -> str:
         """Returns what the stages behind this one depend on: what was asked, and how often."""

@@ -89,14 +89,14 @@ def locate(
     fallback = _places(sorted(fallbacks, key=_recency, reverse=True))
     distinct = {(want.url, want.kind): want for want in wanted}
     for want in distinct.values():
-        fallback = fallback if want.at == want.url else want.fallback
+        own = fallback if want.at == want.url else want.fallback
         if good:
-            yield want.url, Request(want.url, want.kind, _places(good), fallback)
+            yield want.url, Request(want.url, want.kind, _places(good), own)
         elif moved:
             there = moved[0]["location"]
-            yield there, Want(want.url, want.kind, at=there, fallback=fallback)
+            yield there, Want(want.url, want.kind, at=there, fallback=own)
         else:
-            yield want.url, Request(want.url, want.kind, (), fallback)
+            yield want.url, Request(want.url, want.kind, (), own)
 
 
 def _recency(row: Row) -> tuple[int, str, str, int]:

@@ -151,9 +151,11 @@ def run(
 
 def retry(stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
     """Asks once more for what failed in a finished stage; the stages behind it are then others."""
+    if not config.fetch.network:
+        return stage
+    number = stage.retries + 1
     units = failed_units(stage.folder)
     if units:
-        number = stage.retries + 1
         do = partial(_retry, folder=stage.folder, config=config, number=number)
 
         def again(pipeline: beam.Pipeline) -> beam.PCollection:
@@ -161,6 +163,10 @@ def retry(stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
             return spread | "Retry" >> beam.Map(do)
 
         run_pipeline(again, beam_args, useful=len(units))
+    retried = stage.retried(number)  # by a run that was killed before it could say so, too
+    for name in retried:
+        forget(stage.folder, name, number)
+    if retried:
         stage.finish(retries=number)
     return stage
 

@@ -6,7 +6,7 @@ from m3w_builder.collect.reasons import GONE
 from m3w_builder.collect.sources import Request
 from m3w_builder.collect.unit import Unit
 from m3w_builder.errors import MediaError
-from m3w_builder.fetch import ask_all
+from m3w_builder.fetch import TRANSIENT, TRANSIENT_STATUS, ask_all
 from m3w_builder.types import Media
 
 
@@ -38,4 +38,10 @@ def _settled(request: Request, unit: Unit, row: Media, archived: Media) -> Media
         stored = unit.from_archive(request, fallback=True)
         row = stored if stored.status in ("ok", "opted_out") else row
     final = row.status in ("ok", "opted_out") or archived.status == "not_archived"
-    return row if final else archived
+    return row if final or _may_pass(row) else archived
+
+
+def _may_pass(row: Media) -> bool:
+    """Returns whether another time may bring what this one did not: --retry-failed is to see it."""
+    busy = row.status == "http_status" and int(row.detail[:3]) in TRANSIENT_STATUS
+    return busy or row.status == "host_dead" or row.status in TRANSIENT

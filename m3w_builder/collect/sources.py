@@ -109,11 +109,16 @@ def _again(earlier: Earlier) -> Body:
     )
 
 
-def archived(request: Request, place: tuple[str, int], client: Client) -> Obtain:
-    """Returns what reads the body that a crawl kept at a place."""
+def archived(
+    request: Request, place: tuple[str, int], client: Client, *, exact: bool = False
+) -> Obtain:
+    """Returns what reads the body that a crawl kept at a place; `exact`: of this very URL."""
 
-    def obtain(into: BinaryIO | None, _room: Room) -> Body:
+    def obtain(into: BinaryIO | None, room: Room) -> Body:
+        room.take(max_bytes(request, client.config))
         body = _kept(request, place, client)
+        if exact and body.final_url != request.url:  # a stale index
+            raise MediaError("not_a_record", f"the index leads to {body.final_url}"[:200])
         if not body.data:
             raise MediaError("empty_body")
         if into is None:
@@ -138,7 +143,7 @@ def _kept(request: Request, place: tuple[str, int], client: Client) -> Body:
     if record.reason == "truncated":
         raise MediaError("truncated_body", "the crawler stopped in the middle")
     url = canonical(record.url)
-    found += consent.of_answer(record.headers, url, record.date)
+    found += [*consent.of_url(url), *consent.of_answer(record.headers, url, record.date)]
     consent.require(found, request.kind)
     return Body(record.body, "archive", url, record.content_type, record.date, optouts=tuple(found))
 

@@ -50,7 +50,7 @@ class Unit:
         status, detail = request.archived
         row = Media(request.url, request.kind, status, detail)
         for place in request.fallback if fallback else request.candidates:
-            row, _ = self._row(request, archived(request, place, self.client))
+            row, _ = self._row(request, archived(request, place, self.client, exact=fallback))
             if row.status in ("ok", "opted_out"):
                 break
         return row

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import brotli
 from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from m3w_builder.errors import MediaError
 
@@ -25,11 +26,26 @@ def received(answer: BaseHTTPResponse, max_bytes: int) -> Chunks:
     order they were applied (RFC 9110, 8.4).
     """
     announced(answer, max_bytes)
+    _refuse_negative_chunks(answer)
     chunks = _limited(answer.stream(PIECE), max_bytes)
     codings = _codings(answer)
     for coding in reversed(codings):
         chunks = _DECODERS[coding](chunks)
     return _limited(chunks, max_bytes) if codings else chunks
+
+
+def _refuse_negative_chunks(answer: BaseHTTPResponse) -> None:
+    """Makes a chunk of a negative size an error; urllib3 would read to the end in one piece, without bound."""
+    update = getattr(answer, "_update_chunk_length", None)
+    if update is None:
+        return
+
+    def checked() -> None:
+        update()
+        if (getattr(answer, "chunk_left", None) or 0) < 0:
+            raise ProtocolError("a chunk of a negative size")
+
+    vars(answer)["_update_chunk_length"] = checked
 
 
 def announced(answer: BaseHTTPResponse, max_bytes: int) -> int:
@@ -44,6 +60,7 @@ def announced(answer: BaseHTTPResponse, max_bytes: int) -> int:
     if len(declared) > 18 or int(declared or 0) > max_bytes:
         raise MediaError("too_large", f"{declared[:20]} bytes announced, at most {max_bytes}")
     whole = declared and not answer.headers.get("Content-Encoding")
+    whole = whole and not answer.headers.get("Transfer-Encoding")  # which overrides the length
     return int(declared) if whole else max_bytes
 
 
@@ -66,15 +83,19 @@ def _limited(chunks: Chunks, max_bytes: int) -> Chunks:
 
 def _gunzipped(chunks: Chunks) -> Chunks:
     """Yields the decoded pieces of gzip (any number of members) or of zlib."""
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    for chunk in chunks:
+    decoder, rest = zlib.decompressobj(zlib.MAX_WBITS | 32), b""
+    for piece in chunks:
+        chunk, rest = rest + piece, b""
         while chunk:
-            yield from _inflated(decoder, chunk)
-            chunk = decoder.unused_data
-            if decoder.eof and chunk:
+            if decoder.eof and len(chunk) < 2:  # half of a magic number
+                rest = chunk
+                break
+            if decoder.eof:
                 if not chunk.startswith(b"\x1f\x8b"):
                     return  # junk behind the end
                 decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            yield from _inflated(decoder, chunk)
+            chunk = decoder.unused_data
     if not decoder.eof:
         raise MediaError("truncated_body", "the gzip stream has no end")
 

@@ -1,6 +1,8 @@
 """One worker's way to the network: what it may ask, what it asked already, and how much it may hold."""
 
 from pathlib import Path
+from threading import Lock, Semaphore
+from urllib.parse import urlsplit
 
 from m3w_builder.config import FetchConfig, RightsConfig
 from m3w_builder.errors import MediaError
@@ -30,6 +32,8 @@ class Client:
         self.consent = Consent(rights, config.user_agent)
         self.budget = Budget(config.bytes_in_flight)
         self._session = session or Session(config)
+        self._lock = Lock()
+        self._gates: dict[str, Semaphore] = {}
         self._records = Records(self._file, self.consent.agent, records, config.attempts)
 
     def get(
@@ -47,15 +51,21 @@ class Client:
         The bytes of a body in memory are taken from `room`; one that goes `into` a file needs none.
         """
         way = _Way(self, kind, room if into is None else None)
-        answer = download(
-            url,
-            config=self.config,
-            session=self._session,
-            max_bytes=max_bytes,
-            into=into,
-            checks=way,
-            conditions=conditions,
-        )
+        try:
+            answer = download(
+                url,
+                config=self.config,
+                session=self._session,
+                max_bytes=max_bytes,
+                into=into,
+                checks=way,
+                conditions=conditions,
+            )
+        except MediaError as error:
+            error.where = way.asked
+            raise
+        finally:
+            way.leave()
         return answer, tuple(dict.fromkeys(way.found))
 
     def delay(self, url: str) -> float:
@@ -83,6 +93,11 @@ class Client:
             raise
         return answer.status, answer.body
 
+    def gate(self, host: str) -> Semaphore:
+        """Returns what lets `per_host` downloads at once into a host that redirects lead to."""
+        with self._lock:
+            return self._gates.setdefault(host, Semaphore(self.config.per_host))
+
     def forgive(self) -> None:
         """Forgets which hosts could not be reached: a new unit of work asks them anew."""
         self._records.forgive()
@@ -106,8 +121,16 @@ class _Way:
         self._kind: Kind = kind
         self._room = room
         self.found: list[OptOut] = []
+        self.asked = ""
+        self._gate: Semaphore | None = None
 
     def url(self, url: str) -> None:
+        host = urlsplit(url).netloc
+        if self.asked and urlsplit(self.asked).netloc != host:
+            self.leave()  # before another is entered: nobody waits in a circle
+            self._gate = self._client.gate(host)
+            self._gate.acquire()
+        self.asked = url
         self._note(self._client.url_optouts(url))
 
     def answer(self, url: str, headers: Headers) -> None:
@@ -116,6 +139,12 @@ class _Way:
         self._note(self._client.consent.of_answer(headers, url, now()))
         content_type = next((v for name, v in headers if name.lower() == "content-type"), "")
         self._note(self._client.url_optouts(url, formats(content_type)))
+
+    def leave(self) -> None:
+        """Lets another download in at the host that a redirect led to."""
+        if self._gate is not None:
+            self._gate.release()
+            self._gate = None
 
     def size(self, size: int) -> None:
         if self._room is not None:

@@ -138,10 +138,10 @@ def retry_after(value: str) -> float | None:
         return float(value[:12])
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return max(0.0, round((aware - datetime.now(UTC)).total_seconds(), 1))
+    except (ValueError, TypeError, IndexError, OverflowError):  # of a date that is none
         return None
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, round((aware - datetime.now(UTC)).total_seconds(), 1))
 
 
 @contextmanager

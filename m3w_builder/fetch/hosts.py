@@ -25,6 +25,7 @@ class _Host:
     running: int = 0
     ready: float = 0.0  # no request before
     failed: set[int] = field(default_factory=set)  # URLs, since the last answer
+    buried: bool = False
     queued: bool = False  # whether it stands in the queue of `Turns`
 
 
@@ -104,6 +105,11 @@ class Turns:
             host.width = min(2 * host.width, host.full)
             self._enqueue(self._names[index])
 
+    def bury(self, index: int) -> None:
+        """Declares the host of a URL dead: it asked to be left alone for longer than we wait."""
+        with self._changed:
+            self._host(index).buried = True
+
     def is_dead(self, index: int) -> bool:
         """Returns whether the host of a URL failed too often to be asked again."""
         with self._changed:
@@ -120,7 +126,7 @@ class Turns:
         return self._hosts[self._names[index]]
 
     def _is_dead(self, host: _Host) -> bool:
-        return len(host.failed) >= self._dead_after
+        return host.buried or len(host.failed) >= self._dead_after
 
     def _enqueue(self, name: str) -> None:
         """Puts a host into the queue, at the time it may be asked, unless it is full or has nothing."""

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from urllib.parse import urlsplit
 
 from m3w_builder.config import FetchConfig
 from m3w_builder.errors import MediaError
@@ -49,18 +50,12 @@ def ask_all(
                 continue
             tries[n] += 1
             error = ask(n)
-            if error is not None and error.reason in NO_ANSWER:
-                turns.failed(n)
-            else:
-                turns.slow_down(n, client.delay(urls[n]))
-                turns.answered(n)
             wait = patience(urls[n], tries[n], error, config)
+            _tell(turns, n, error, urls[n], client)
             if wait is None:
                 done(n, error)
-                continue
-            if isinstance(error, StatusError) and error.status in BUSY_STATUS:
-                turns.pause(n, wait)
-            turns.again(n, wait)
+            else:
+                turns.again(n, wait)
 
     count = min(config.threads, len(urls))
     with ThreadPoolExecutor(count) as threads:
@@ -69,6 +64,22 @@ def ask_all(
                 finished.result()
         finally:
             turns.stop()  # after an error of ours: no new downloads
+
+
+def _tell(turns: Turns, n: int, error: MediaError | None, url: str, client: Client) -> None:
+    """Tells the turns what an answer, or none, says of its host; what another host says is not its fault."""
+    if error is not None and error.where and urlsplit(error.where).netloc != urlsplit(url).netloc:
+        return
+    if isinstance(error, StatusError) and error.status in BUSY_STATUS:
+        asked, longest = error.retry_after or 0.0, client.config.max_pause_seconds
+        if asked > longest:
+            turns.bury(n)
+        turns.pause(n, min(max(asked, client.config.backoff_seconds), longest))
+    elif error is not None and error.reason in NO_ANSWER:
+        turns.failed(n)
+    else:
+        turns.slow_down(n, client.delay(url))
+        turns.answered(n)
 
 
 def patience(url: str, tries: int, error: MediaError | None, config: FetchConfig) -> float | None:

@@ -7,7 +7,7 @@ or another worker reads instead of asking again.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -20,6 +20,7 @@ from m3w_builder.types import OptOut
 
 ROBOTS, AI, TDM = "/robots.txt", "/ai.txt", "/.well-known/tdmrep.json"
 FILES = (ROBOTS, AI, TDM)
+MAX_AGE = timedelta(hours=24)  # then they are asked for again (RFC 9309, 2.4)
 MAX_BYTES = 2**20  # of one of the files; of robots.txt 500 KiB are read (RFC 9309, 2.5)
 
 # Status and body of a URL; raises MediaError where there is no answer.
@@ -75,9 +76,9 @@ class Records:
         """
         origin, entry = self._entry(url)
         with entry.lock:
-            if entry.site is None:
+            if entry.site is None or not _is_fresh(entry.site.when):
                 if entry.error is not None and entry.asked >= self._attempts:
-                    raise entry.error
+                    raise type(entry.error)(entry.error.reason, entry.error.detail)
                 entry.asked += 1
                 try:
                     entry.site = self._kept(origin) or self._asked(origin)
@@ -106,6 +107,8 @@ class Records:
         if path is None or not path.exists():
             return None
         record = json.loads(path.read_text(encoding="utf-8"))
+        if not _is_fresh(record["when"]):
+            return None
         answers = {
             name: (answer["status"], answer["body"].encode("latin-1"))
             for name, answer in record["answers"].items()
@@ -155,6 +158,10 @@ class Records:
     def _path(self, origin: str) -> Path | None:
         name = sha256(origin.encode()).hexdigest()[:16]
         return self._folder / f"{name}.json" if self._folder else None
+
+
+def _is_fresh(when: str) -> bool:
+    return datetime.now(UTC) - datetime.fromisoformat(when) < MAX_AGE
 
 
 def now() -> str:
