@@ -7,6 +7,8 @@ from fakes import warc_record
 from server import BODY
 
 from m3w_builder.archives import captures, plan
+from m3w_builder.collect import Request, collect
+from m3w_builder.config import FetchConfig
 from m3w_builder.errors import InputError
 from m3w_builder.warc import record_at
 
@@ -58,6 +60,24 @@ def test_index_leads_to_the_record(name: str, text: str, warc: tuple[Path, int])
     ((url, row),) = captures(index)
     assert (url, row["crawled"], row["content_type"]) == (URL, "2026-01-02T03:04:05Z", "image/jpeg")
     assert record_at(row["file"], row["offset"], max_body=10**6).body == BODY
+
+
+def test_index_line_without_an_offset_leads_nowhere(warc: tuple[Path, int]) -> None:
+    index = warc[0].parent / "i.cdxj"
+    index.write_text(
+        'k 20260102030405 {"url": "http://a.b/", "status": "200", "filename": "old.warc.gz"}\n'
+    )
+    assert list(captures(index)) == []
+
+
+def test_stale_index_does_not_serve_another_urls_bytes(
+    warc: tuple[Path, int], tmp_path: Path
+) -> None:
+    place = ((str(warc[0]), warc[1]),)  # of URL, whatever an index says
+    config = FetchConfig(safety="off", allow_private=True, attempts=1)
+    wrong = Request("http://127.0.0.1:9/x.jpg", "image", fallback=place)
+    (row,) = collect([wrong], pack=tmp_path / "p.tar", config=config)
+    assert row.status == "unreachable"
 
 
 def test_line_that_is_no_index_is_one_error(tmp_path: Path) -> None:

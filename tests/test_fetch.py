@@ -1,5 +1,6 @@
 """Downloads against a server that misbehaves on purpose; each drop has its reason."""
 
+import gzip
 import io
 import socket
 import ssl
@@ -8,12 +9,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from server import BODY, CERTIFICATE, serve, server
+from server import BODY, CERTIFICATE, Handler, serve, server
 
 from m3w_builder.config import FetchConfig
 from m3w_builder.errors import MediaError
 from m3w_builder.fetch import Response, Session, download
 from m3w_builder.fetch.addresses import is_public
+from m3w_builder.fetch.bodies import _gunzipped
+from m3w_builder.fetch.download import retry_after
 
 CONFIG = FetchConfig(allow_private=True)
 HASTY = CONFIG.model_copy(update={"total_seconds": 0.7})
@@ -254,6 +257,38 @@ def test_credentials_stand_in_no_message(base: str, session: Session) -> None:
         f"{base}/redirect?to=ftp://user:secret@example.com/",
     ):
         assert "secret" not in " ".join(reason(url, session))
+
+
+def test_negative_chunk_size_is_refused_before_the_rest_is_read(session: Session) -> None:
+    def negative(request: Handler) -> None:
+        request.head(Transfer_Encoding="chunked", Connection="close")
+        request.wfile.write(b"-1\r\n" + bytes(3 * 10**6))
+        request.close_connection = True
+
+    with server(own={"/negative": negative}) as (own, _):
+        assert reason(f"{own}/negative", session)[0] == "truncated_body"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2026 99999999999999999999:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date_or_nothing(value: str, seconds: float | None) -> None:
+    assert retry_after(value) == seconds
+
+
+def test_member_of_gzip_may_begin_between_two_reads() -> None:
+    members = gzip.compress(b"one") + gzip.compress(b"two")
+    cut = len(gzip.compress(b"one")) + 1
+    assert b"".join(_gunzipped(iter([members[:cut], members[cut:]]))) == b"onetwo"
 
 
 def test_tls_is_verified(session: Session) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,48 @@ def test_pause_that_is_too_long_is_given_up_and_told(tmp_path: Path) -> None:
         row = one(tmp_path, f"{base}/busy")
     assert (row.status, row.detail) == ("http_status", "429, retry after 3600 s")
     assert handler.hits["/busy"] == 1
+
+
+def test_host_that_asks_for_a_long_pause_is_left_alone(tmp_path: Path) -> None:
+    busy = fixed(b"", 429, Retry_After="3600")
+    with server(own={"/busy": busy}) as (base, handler):
+        rows = fetched(tmp_path, *(f"{base}/busy?{n}" for n in range(30)))
+    assert handler.hits["/busy"] == 1
+    assert [row.status for row in rows].count("host_dead") == 29
+
+
+def test_dead_target_of_redirects_is_not_their_fault(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"dead_after": 3, "attempts": 1})
+    with server() as (base, _):
+        moved = [f"{base}/redirect?to=http://127.0.0.1:9/{n}.jpg" for n in range(6)]
+        good = [f"{base}/picture?seed={n}" for n in range(6)]
+        rows = fetched(tmp_path, *moved, *good, config=config)
+    statuses = [row.status for row in rows]
+    assert (statuses.count("ok"), statuses.count("unreachable")) == (6, 6)
+
+
+def test_host_that_redirects_lead_to_is_asked_by_a_few_at_once(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"per_host": 2})
+    with ExitStack() as stack:
+        target, handler = stack.enter_context(server())
+        sources = [stack.enter_context(server())[0] for _ in range(4)]
+        to = f"{target}/picture?wait=0.05"
+        urls = [f"{base}/redirect?to={to}%26seed={n}" for base in sources for n in range(4)]
+        rows = fetched(tmp_path, *urls, config=config)
+    assert {row.status for row in rows} == {"ok"}
+    assert handler.busy["most"] <= 2
+
+
+def test_words_of_a_site_are_asked_for_again_after_a_day(tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    with server() as (base, handler):
+        assert one(tmp_path, f"{base}/ok.jpg", records=records).status == "ok"
+        (path,) = records.iterdir()
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({**record, "when": "2020-01-01T00:00:00Z"}))
+        handler.own = robots("User-agent: *\nDisallow: /")
+        other = CONFIG.model_copy(update={"threads": 3})  # another worker
+        assert one(tmp_path, f"{base}/ok.jpg", other, records=records).status == "opted_out"
 
 
 @pytest.mark.parametrize(

@@ -139,3 +139,13 @@ def test_a_video_is_wanted_with_the_tracks_that_hold_what_is_spoken(tmp_path):
         ("https://ex.com/captions.vtt", "subtitles"),
         ("https://ex.com/subtitles.vtt", "subtitles"),
     ]
+
+
+def test_each_want_keeps_the_archives_of_its_own_url():
+    """One was redirected here, and this URL to itself: whoever comes first."""
+    here, there = (("a.warc.gz", 1),), (("b.warc.gz", 2),)
+    moved = Want("https://ex.com/z.jpg", "image", at=URL, fallback=there)
+    fallbacks = [capture(file=file, offset=offset) for file, offset in here]
+    for order in ([WANT, moved], [moved, WANT]):
+        found = [r for _, r in locate(order, [], fallbacks)]
+        assert {(r.url, r.fallback) for r in found} == {(URL, here), (moved.url, there)}
