@@ -15,6 +15,7 @@ from m3w_builder.tables import Row, flat_row
 from m3w_builder.types import Resource
 from m3w_builder.urls import canonical
 from m3w_builder.warc import Record, read_records
+from m3w_builder.warc.stream import File, starts_record
 
 ENDINGS = (".cdx", ".cdxj")
 EXPECTED = "expected WARC or ARC files, or CDX or CDXJ indexes of them"
@@ -32,7 +33,18 @@ def plan(patterns: Sequence[str]) -> list[Path]:
         if not paths:
             raise InputError(f"{pattern}: {EXPECTED}; found nothing there: check the path")
         found.update(path for path in paths if path.is_file())
+    for path in found:
+        _expect_archive(path)
     return sorted(found)
+
+
+def _expect_archive(path: Path) -> None:
+    """Raises InputError for a file that is neither an archive nor named as an index."""
+    if path.suffix in ENDINGS or not path.stat().st_size:
+        return
+    with File(str(path)) as file:
+        if not starts_record(file, 0):
+            raise InputError(f"{path}: {EXPECTED}; found another kind of file")
 
 
 def captures(path: Path) -> Iterator[tuple[str, Row]]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from m3w_builder.config import Config, load
 from m3w_builder.errors import InputError, M3WError
 from m3w_builder.files import locked, make_folder
+from m3w_builder.reuse import expect_stage
 from m3w_builder.write import plan_shards
 from pipelines import extract, fetch, select, write
 from pipelines.common import beam_options, parser
@@ -37,6 +38,7 @@ def build(job: Build, console: Console) -> None:
     config, beam_args = job.config, job.beam_args
     beam_options(beam_args)  # a wrong one is told before any work
     _keep_apart(job)
+    reuse = expect_stage(job.reuse) if job.reuse else None
     extracting, units = extract.open_extract(job.inputs, job.work, config)
     make_folder(job.output)
     with (
@@ -56,7 +58,7 @@ def build(job: Build, console: Console) -> None:
             extract.run(extracting, units, config, beam_args)
         if not again:
             with display.watch(fetching):
-                fetch.run(extracting, fetching, config, beam_args, job.reuse)
+                fetch.run(extracting, fetching, config, beam_args, reuse)
         with display.watch(selecting):
             select.run(fetching, selecting, config, beam_args)
         shards = len(plan_shards(selecting.counts(), config.write.shard_bytes))

@@ -102,3 +102,11 @@ def test_folder_that_cannot_be_written_is_one_line(m3w: Call, clip: Path, tmp_pa
     (tmp_path / "file").write_text("")
     code, _, err = m3w("frames", clip, "--output", tmp_path / "file" / "out")
     assert (code, err.count("\n")) == (1, 1)
+
+
+def test_frames_of_a_longer_video_do_not_stay_among_these(m3w, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "00099.jpg").write_bytes(b"another's")
+    code, _, err = m3w("frames", clip, "--output", tmp_path)
+    assert code == 1
+    assert "expected a folder without other frames, found 00099.jpg" in err
+    assert [path.name for path in tmp_path.glob("*.jpg")] == ["00099.jpg"]

@@ -58,7 +58,7 @@ def build(
     reuse: Annotated[
         Path | None,
         typer.Option(
-            help="An earlier build's WORK/fetch-...: what did not change since is not sent again."
+            help="An earlier build's WORK/fetch-...: images that did not change since are not sent again."
         ),
     ] = None,
     json_: Annotated[

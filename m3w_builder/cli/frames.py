@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from m3w_builder.errors import InputError, MediaError
+from m3w_builder.errors import InputError, MediaError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -64,6 +64,7 @@ def _sampled(video: Path, output: Path, config: "FetchConfig") -> dict[str, Any]
             found = sample_frames(video, config=config, folder=Path(folder))
         except MediaError as error:
             raise InputError(f"{video}: expected a video that can be sampled: {error}") from error
+        _expect_no_others(output, len(found.frames))
         for (t, file), source in zip(found.frames, found.sources, strict=True):
             (output / f"{t:05}.jpg").write_bytes(file.read_bytes())
             instants.append({"t": t, "file": f"{t:05}.jpg", "source_frame": source})
@@ -79,6 +80,15 @@ def _sampled(video: Path, output: Path, config: "FetchConfig") -> dict[str, Any]
         "detail": found.detail,
         "frames": instants,
     }
+
+
+def _expect_no_others(output: Path, count: int) -> None:
+    """Raises OutputError where frames of another, longer video would stay among these."""
+    others = [p.name for p in output.glob("[0-9]" * 5 + ".jpg") if int(p.stem) >= count]
+    if others:
+        raise OutputError(
+            f"{output}: expected a folder without other frames, found {min(others)}; choose another --output"
+        )
 
 
 def _table(found: dict[str, Any]) -> "Group":

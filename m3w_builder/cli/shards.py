@@ -164,7 +164,8 @@ def verify(
     conditional: Annotated[
         bool,
         typer.Option(
-            "--conditional", help="Believe a server's 304 to the ETag that a fetch stage kept."
+            "--conditional",
+            help="Believe a server's 304 to the ETag or Last-Modified that a fetch stage kept.",
         ),
     ] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file of the build.")] = None,
