@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from m3w_builder.collect import Earlier
 from m3w_builder.errors import InputError
+from m3w_builder.stages import finished_files
 from m3w_builder.tables import media
 from schemas.arrow import MEDIA
 
@@ -22,7 +23,7 @@ def earlier(stage: Path, urls: Iterable[str]) -> dict[str, Earlier]:
     field = pc.field
     usable = (field("status") == "ok") & (field("kind") == "image") & field("url").isin(list(urls))
     found: dict[str, Earlier] = {}
-    for path in sorted((stage / "media").glob("[!.]*.parquet")):
+    for path in finished_files(stage, "media"):
         for row in map(media, pq.read_table(path, schema=MEDIA, filters=usable).to_pylist()):
             if not (row.reencoded or row.optouts) and (row.etag or row.last_modified):
                 found[row.url] = Earlier(

@@ -66,7 +66,7 @@ class Stage:
 
     def files(self, kind: str) -> list[Path]:
         """Returns the finished files of a subfolder (documents, packs, ...), sorted by name."""
-        return sorted(p for p in (self.folder / kind).glob("*") if not p.name.startswith("."))
+        return finished_files(self.folder, kind)
 
     def commits(self) -> dict[str, Counter[str]]:
         """Returns the counts of every finished unit, by unit."""
@@ -88,6 +88,11 @@ class Stage:
             **({"retries": retries} if retries else {}),
         }
         write_text(self.folder / "stage.json", json.dumps(record, indent=1))
+
+
+def finished_files(folder: Path, kind: str) -> list[Path]:
+    """Returns the finished files of a subfolder of a stage's folder, sorted by name."""
+    return sorted(p for p in (folder / kind).glob("*") if not p.name.startswith("."))
 
 
 def open_stage(work: Path, name: str, asked: Iterable[str], parents: Iterable[Stage] = ()) -> Stage:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from m3w_builder import shards
+from m3w_builder.collect.sources import max_bytes
 from m3w_builder.config import Config
 from m3w_builder.errors import InputError, MediaError
 from m3w_builder.fetch import NOT_MODIFIED, Client, ask_all, conditions
 from m3w_builder.samples import Record
+from m3w_builder.stages import finished_files
 from m3w_builder.tables import media, read_table
 
 
@@ -48,7 +50,7 @@ def known(path: Path) -> list[Known]:
 
 
 def _of_stage(path: Path) -> Iterator[Known]:
-    for table in sorted((path / "media").glob("[!.]*.parquet")):
+    for table in finished_files(path, "media"):
         for row in map(media, read_table(table, "media")):
             if row.status == "ok" and row.kind != "subtitles":
                 yield Known(row.url, row.kind, row.source_sha256, row.etag, row.last_modified)
@@ -87,13 +89,11 @@ def verify(
 
         def ask(n: int) -> MediaError | None:
             item, body = items[n], _Hash()
-            fetch = config.fetch
-            limit = fetch.max_image_bytes if item.kind == "image" else fetch.max_video_bytes
             try:
                 answer, _ = client.get(
                     item.url,
                     item.kind,
-                    max_bytes=limit,
+                    max_bytes=max_bytes(item.kind, config.fetch),
                     into=body,
                     conditions=conditions(item.etag, item.last_modified) if conditional else (),
                 )

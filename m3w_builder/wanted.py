@@ -16,7 +16,7 @@ from m3w_builder.dedup import moment
 from m3w_builder.journal import remove
 from m3w_builder.optouts import Kind, page_refusal, signals
 from m3w_builder.reuse import earlier
-from m3w_builder.stages import Counts, unit_name
+from m3w_builder.stages import Counts, finished_files, unit_name
 from m3w_builder.subtitles import spoken
 from m3w_builder.tables import (
     MEDIA_COLUMNS,
@@ -197,7 +197,7 @@ def failed_units(folder: Path) -> list[str]:
     """Returns the names of the units that have rows which --retry-failed asks for once more."""
     return [
         path.stem
-        for path in sorted((folder / "media").glob("[!.]*.parquet"))
+        for path in finished_files(folder, "media")
         if any(row["status"] in RETRIED for row in read_table(path, "media", ("status",)))
     ]
 

@@ -6,7 +6,7 @@ from m3w_builder.collect.reasons import GONE
 from m3w_builder.collect.sources import Request
 from m3w_builder.collect.unit import Unit
 from m3w_builder.errors import MediaError
-from m3w_builder.fetch import TRANSIENT, TRANSIENT_STATUS, ask_all
+from m3w_builder.fetch import HOST_DEAD, TRANSIENT, TRANSIENT_STATUS, ask_all
 from m3w_builder.types import Media
 
 
@@ -24,9 +24,8 @@ def download(missing: Sequence[tuple[Request, Media]], unit: Unit) -> None:
     def done(n: int, error: MediaError | None) -> None:
         request, archived = missing[n]
         row = found.pop(n, None)
-        if row is None or (error is not None and error.reason != row.status):  # of a dead host
-            assert error is not None
-            row = Media(request.url, request.kind, error.reason)
+        if error is HOST_DEAD or row is None:  # whatever an earlier try had found
+            row = Media(request.url, request.kind, HOST_DEAD.reason)
         unit.journal.add(_settled(request, unit, row, archived))
 
     ask_all([request.url for request, _ in missing], unit.client, ask, done)
@@ -44,4 +43,4 @@ def _settled(request: Request, unit: Unit, row: Media, archived: Media) -> Media
 def _may_pass(row: Media) -> bool:
     """Returns whether another time may bring what this one did not: --retry-failed is to see it."""
     busy = row.status == "http_status" and int(row.detail[:3]) in TRANSIENT_STATUS
-    return busy or row.status == "host_dead" or row.status in TRANSIENT
+    return busy or row.status == HOST_DEAD.reason or row.status in TRANSIENT

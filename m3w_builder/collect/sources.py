@@ -8,10 +8,12 @@ from typing import BinaryIO, Literal
 from m3w_builder.config import FetchConfig
 from m3w_builder.errors import MediaError
 from m3w_builder.fetch import NOT_MODIFIED, Client, Room, conditions
+from m3w_builder.fetch.download import Headers
 from m3w_builder.packs import read_range
 from m3w_builder.types import WHOLE_FILE, MediaKind, OptOut
 from m3w_builder.urls import canonical
 from m3w_builder.warc import record_at
+from m3w_builder.warc.heads import header
 
 MAX_VALIDATOR = 200  # characters of an ETag or Last-Modified header that are kept
 
@@ -28,11 +30,6 @@ class Earlier:
     content_type: str
     etag: str
     last_modified: str
-
-    @property
-    def conditions(self) -> tuple[tuple[str, str], ...]:
-        """The headers that ask for a body only if it is another (RFC 9110, 13.1)."""
-        return conditions(self.etag, self.last_modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +72,29 @@ def live(request: Request, client: Client) -> Obtain:
         answer, found = client.get(
             request.url,
             request.kind,
-            max_bytes=max_bytes(request, client.config),
+            max_bytes=max_bytes(request.kind, client.config),
             room=room,
             into=into,
-            conditions=request.earlier.conditions if request.earlier else (),
+            conditions=_conditions(request),
         )
         if request.earlier and answer.status == NOT_MODIFIED:
             return replace(_again(request.earlier), final_url=answer.final_url, optouts=found)
-        headers = {name.lower(): value for name, value in answer.headers}
         return Body(
             answer.body,
             "http",
             answer.final_url,
             answer.content_type,
-            etag=headers.get("etag", "")[:MAX_VALIDATOR],
-            last_modified=headers.get("last-modified", "")[:MAX_VALIDATOR],
+            etag=header(answer.headers, "etag")[:MAX_VALIDATOR],
+            last_modified=header(answer.headers, "last-modified")[:MAX_VALIDATOR],
             optouts=found,
         )
 
     return obtain
+
+
+def _conditions(request: Request) -> Headers:
+    earlier = request.earlier
+    return conditions(earlier.etag, earlier.last_modified) if earlier else ()
 
 
 def _again(earlier: Earlier) -> Body:
@@ -115,7 +116,7 @@ def archived(
     """Returns what reads the body that a crawl kept at a place; `exact`: of this very URL."""
 
     def obtain(into: BinaryIO | None, room: Room) -> Body:
-        room.take(max_bytes(request, client.config))
+        room.take(max_bytes(request.kind, client.config))
         body = _kept(request, place, client)
         if exact and body.final_url != request.url:  # a stale index
             raise MediaError("not_a_record", f"the index leads to {body.final_url}"[:200])
@@ -131,7 +132,7 @@ def archived(
 
 def _kept(request: Request, place: tuple[str, int], client: Client) -> Body:
     """Returns an archived body; what was reserved when it was archived holds."""
-    consent, limit = client.consent, max_bytes(request, client.config)
+    consent, limit = client.consent, max_bytes(request.kind, client.config)
     found = consent.of_url(request.url)
     consent.require(found, request.kind)
     file, offset = place
@@ -148,14 +149,14 @@ def _kept(request: Request, place: tuple[str, int], client: Client) -> Body:
     return Body(record.body, "archive", url, record.content_type, record.date, optouts=tuple(found))
 
 
-def max_bytes(request: Request, config: FetchConfig) -> int:
-    """Returns the longest body that a request accepts."""
+def max_bytes(kind: MediaKind, config: FetchConfig) -> int:
+    """Returns the longest body that is accepted of a kind."""
     limits = {
         "image": config.max_image_bytes,
         "video": config.max_video_bytes,
         "subtitles": config.max_subtitle_bytes,
     }
-    return limits[request.kind]
+    return limits[kind]
 
 
 def _whole(path: Path, limit: int) -> bytes:

@@ -15,6 +15,7 @@ from m3w_builder.fetch.download import StatusError as StatusError
 from m3w_builder.fetch.download import conditions as conditions
 from m3w_builder.fetch.download import download as download
 from m3w_builder.fetch.hosts import Turns as Turns
+from m3w_builder.fetch.polite import HOST_DEAD as HOST_DEAD
 from m3w_builder.fetch.polite import TRANSIENT as TRANSIENT
 from m3w_builder.fetch.polite import TRANSIENT_STATUS as TRANSIENT_STATUS
 from m3w_builder.fetch.polite import ask_all as ask_all

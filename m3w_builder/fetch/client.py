@@ -13,6 +13,7 @@ from m3w_builder.fetch.records import MAX_BYTES, Records, now
 from m3w_builder.fetch.sockets import Session
 from m3w_builder.optouts import Kind
 from m3w_builder.types import OptOut
+from m3w_builder.warc.heads import header
 
 
 class Client:
@@ -77,9 +78,14 @@ class Client:
         asked = site.robots.delay if site else None
         return min(asked or 0.0, self.config.max_pause_seconds)
 
-    def url_optouts(self, url: str, types: tuple[str, ...] = ()) -> list[OptOut]:
+    def url_optouts(self, url: str) -> list[OptOut]:
         """Returns what the user's lists and the site itself say of a URL."""
-        return [*self.consent.of_url(url), *self._records.site(url).optouts(url, types)]
+        return [*self.consent.of_url(url), *self._records.site(url).optouts(url)]
+
+    def type_optouts(self, url: str, content_type: str) -> list[OptOut]:
+        """Returns what the site says of what a URL turned out to be."""
+        found = self._records.site(url).of_type(url, formats(content_type))
+        return [found] if found else []
 
     def _file(self, url: str) -> tuple[int, bytes]:
         """Returns status and body of a small file of a site; an answer without a body has b""."""
@@ -137,8 +143,7 @@ class _Way:
         if self._kind == "text":
             return  # a page: extract reads its headers together with its meta elements
         self._note(self._client.consent.of_answer(headers, url, now()))
-        content_type = next((v for name, v in headers if name.lower() == "content-type"), "")
-        self._note(self._client.url_optouts(url, formats(content_type)))
+        self._note(self._client.type_optouts(url, header(headers, "content-type")))
 
     def leave(self) -> None:
         """Lets another download in at the host that a redirect led to."""

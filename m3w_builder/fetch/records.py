@@ -37,14 +37,18 @@ class Site:
     ai: AiTxt
     tdm: TdmRep
 
-    def optouts(self, url: str, formats: tuple[str, ...] = ()) -> list[OptOut]:
-        """Returns what is reserved for a URL; `formats` are the file endings of its media type."""
+    def optouts(self, url: str) -> list[OptOut]:
+        """Returns what is reserved for a URL."""
         found = (
             self.robots.optout(url, where=self.origin + ROBOTS, when=self.when),
-            self.ai.optout(url, where=self.origin + AI, when=self.when, formats=formats),
+            self.of_type(url, ()),
             self.tdm.optout(url, where=self.origin + TDM, when=self.when),
         )
         return [optout for optout in found if optout]
+
+    def of_type(self, url: str, formats: tuple[str, ...]) -> OptOut | None:
+        """Returns what ai.txt reserves for a URL whose media type has these file endings."""
+        return self.ai.optout(url, where=self.origin + AI, when=self.when, formats=formats)
 
 
 class _Entry:
