@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from m3w_builder import dedup, rules
-from m3w_builder.config import DEFAULT_RIGHTS, FRAMES_PER_SECOND, RightsConfig, SelectConfig
+from m3w_builder.config import FRAMES_PER_SECOND, Config
 from m3w_builder.optouts import REASON, evidence, media_refusal, page_refusal
 from m3w_builder.stages import Counts
 from m3w_builder.subtitles import spoken
@@ -99,23 +99,21 @@ def _page_copy(row: Reference) -> dedup.PageCopy:
     return dedup.PageCopy(row["crawled"], row["record"], row["id"], row["file"])
 
 
-def judge(
-    reference: Reference, config: SelectConfig, rights: RightsConfig = DEFAULT_RIGHTS
-) -> Outcome:
+def judge(reference: Reference, config: Config) -> Outcome:
     """Applies the rules that need no media: the page's opt-outs, text quality, repetition, language.
 
     What opts out of the use of its media alone (noimageai) keeps its text for now: `withheld` says why.
     """
-    if found := page_refusal(reference["url"], reference["optouts"], rights):
+    if found := page_refusal(reference["url"], reference["optouts"], config.rights):
         return _drop(reference, REASON, evidence(found))
-    if found := page_refusal(reference["url"], reference["optouts"], rights, "image"):
+    if found := page_refusal(reference["url"], reference["optouts"], config.rights, "image"):
         if reference["kind"] != "interleaved":
             return _drop(reference, REASON, evidence(found))
         reference = {**reference, "withheld": evidence(found)}
     if reference["kind"] == "interleaved":
         if not reference["media"]:
             return _drop(reference, "no_image", "the page shows none in its content")
-        if broken := rules.decide(reference["scores"], reference["language"], config):
+        if broken := rules.decide(reference["scores"], reference["language"], config.rules):
             return _drop(reference, *broken)
     return reference
 
@@ -143,8 +141,7 @@ def join(
 def admit(
     reference: Reference,
     media: Iterable[tuple[int, Row]],
-    config: SelectConfig,
-    rights: RightsConfig = DEFAULT_RIGHTS,
+    config: Config,
 ) -> Iterator[Outcome]:
     """Applies the media rules; yields rejects of nodes, then the document with what stays, or its reject."""
     rows: dict[int, Row] = {}
@@ -157,7 +154,7 @@ def admit(
     drops = {
         index: drop
         for index, kind, _, is_file in reference["media"]
-        if (drop := _media_drop(reference, kind, is_file, rows.get(index), config, rights))
+        if (drop := _media_drop(reference, kind, is_file, rows.get(index), config))
     }
     stays = [i for i, *_ in reference["media"] if i not in drops]
     if reference["kind"] == "interleaved":
@@ -182,8 +179,7 @@ def _media_drop(
     kind: str,
     is_file: bool,
     row: Row | None,
-    config: SelectConfig,
-    rights: RightsConfig,
+    config: Config,
 ) -> Drop | None:
     if "withheld" in reference:
         return REASON, reference["withheld"]
@@ -191,24 +187,24 @@ def _media_drop(
         return PLAYER
     if row is None:  # fetch obeyed other opt-outs than we do
         return f"{kind}_unavailable", "not asked for"
-    return _node_drop(row, config, rights)
+    return _node_drop(row, config)
 
 
-def _node_drop(row: Row, config: SelectConfig, rights: RightsConfig) -> Drop | None:
+def _node_drop(row: Row, config: Config) -> Drop | None:
     if row["status"] == REASON:
         return REASON, row["detail"]
     if row["status"] != "ok":
         return f"{row['kind']}_unavailable", row["status"]
     urls, digests = (row["url"], row["final_url"]), (row["sha256"], row["source_sha256"])
-    if found := media_refusal(urls, digests, row["optouts"], rights, row["kind"]):
+    if found := media_refusal(urls, digests, row["optouts"], config.rights, row["kind"]):
         return REASON, evidence(found)
     if row["kind"] == "image":
-        return rules.image_rule(row["width"], row["height"], row["scores"], config)
+        return rules.image_rule(row["width"], row["height"], row["scores"], config.rules)
     return None
 
 
 def _document_drop(
-    reference: Reference, media: Sequence[Row], drops: Mapping[int, Drop], config: SelectConfig
+    reference: Reference, media: Sequence[Row], drops: Mapping[int, Drop], config: Config
 ) -> Drop | None:
     if not media:
         if reference["kind"] != "interleaved":
@@ -218,8 +214,8 @@ def _document_drop(
         return None
     unigrams = int(reference["scores"]["unigrams"])
     if reference["kind"] == "image_text":
-        return rules.image_pair_rule(unigrams, media[0]["width"], media[0]["height"], config)
-    return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config)
+        return rules.image_pair_rule(unigrams, media[0]["width"], media[0]["height"], config.rules)
+    return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config.rules)
 
 
 def _kept(
@@ -227,14 +223,16 @@ def _kept(
     stays: Sequence[int],
     rows: Mapping[int, Row],
     tracks: Iterable[tuple[int, Row]],
-    config: SelectConfig,
+    config: Config,
 ) -> Reference:
     gone = {i for i, *_ in reference["media"]} - set(stays)
     media = [{"node": i, **rows[i]} for i in stays]
     subtitles = [{"node": i, **row} for i, row in tracks if i in stays]
     subtitles.sort(key=lambda row: (row["node"], row["url"]))
     if reference["kind"] == "video_text":
-        media = [{**row, "frames": clip(row["frames"], config.clip_seconds)} for row in media]
+        media = [
+            {**row, "frames": clip(row["frames"], config.select.clip_seconds)} for row in media
+        ]
     size = sum(
         row["length"] + sum(f["length"] for f in row["frames"]) for row in (*media, *subtitles)
     )

@@ -130,6 +130,8 @@ def _node_row(node: Node) -> Row:
     row["type"] = _TYPE_NAMES[type(node)]
     if isinstance(node, Video):
         row["tracks"] = plain(node.tracks)
+    elif isinstance(node, Text):
+        row["scores"] = sorted(node.scores.items())
     return row
 
 
@@ -157,6 +159,8 @@ def _node(row: Row) -> Node:
     fields = {name: row[name] for name in _FIELDS[cls]}
     if cls is Video:
         fields["tracks"] = tuple(Track(**track) for track in row["tracks"] or ())
+    elif cls is Text:
+        fields["scores"] = dict(row["scores"] or ())
     return cls(**fields)
 
 

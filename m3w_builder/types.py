@@ -70,6 +70,8 @@ class Text:
     text: str
     role: Role = "paragraph"
     path: str = ""  # DOM path, "/html/body/main/p[2]"
+    key: int = 0  # of the normalised text, 64 bits: equal paragraphs have equal keys
+    scores: dict[str, float] = field(default_factory=dict, hash=False)  # what is absent is 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class Document:
     source: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     optouts: tuple[OptOut, ...] = ()  # of the page itself, whether or not they are respected
+    licence: str = ""  # what the page says of itself: an address or name of a licence, canonical
+    signature: bytes = b""  # MinHash of the text (m3w_builder.near.minhash), b"" without one
 
     @property
     def texts(self) -> tuple[Text, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from m3w_builder.config import Config, digest, load
+from m3w_builder.config import Config, deciding, digest, load
 from m3w_builder.optouts import rights_digest
 from m3w_builder.select import (
     Dropped,
@@ -48,9 +48,7 @@ def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -
     captures, duplicates = _split(
         documents | "OneCapture" >> Survivors(page_of, one_capture), "Captures"
     )
-    judged, unfit = _split(
-        captures | "Judge" >> beam.Map(judge, config.select, config.rights), "Judged"
-    )
+    judged, unfit = _split(captures | "Judge" >> beam.Map(judge, config), "Judged")
     joined = (
         (judged | "Needs" >> beam.FlatMap(needs), media)
         | "MeetMedia" >> beam.CoGroupByKey()
@@ -119,7 +117,7 @@ def _admit(
     _id: str, groups: tuple[Iterable[Reference], Iterable[tuple[int, Reference]]], config: Config
 ) -> Iterable[Outcome]:
     for reference in groups[0]:
-        yield from admit(reference, groups[1], config.select, config.rights)
+        yield from admit(reference, groups[1], config)
 
 
 def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
@@ -131,9 +129,8 @@ def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
 
 def open_select(fetch: Stage, work: Path, config: Config) -> Stage:
     """Returns the stage that selects from what `fetch` and its extract stage hold."""
-    return open_stage(
-        work, "select", [digest(config.select), rights_digest(config.rights)], [fetch]
-    )
+    asked = digest(*deciding(config))
+    return open_stage(work, "select", [asked, rights_digest(config.rights)], [fetch])
 
 
 def run(fetch: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:

@@ -59,7 +59,9 @@ def do_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> str:
 
 def open_write(select: Stage, work: Path, config: Config, output: Path) -> Stage:
     """Returns the stage that writes what `select` chose to `output`."""
-    return open_stage(work, "write", [digest(config.write), str(output.resolve())], [select])
+    return open_stage(
+        work, "write", [digest(config.write, config.privacy), str(output.resolve())], [select]
+    )
 
 
 def claim(output: Path, stage: Stage, *, overwrite: bool = False) -> None:
@@ -138,7 +140,7 @@ def _describe(
     finish(
         output,
         manifest_rows(stage.folder, plans),
-        config=digest(config.extract, config.rights, config.fetch, config.select, config.write),
+        config=digest(config),
         version=__version__,
         title=config.write.title,
         optouts=optouts,

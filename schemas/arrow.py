@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 STRING, INT, LONG, FLOAT, BOOL = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
+BINARY = pa.binary()
 SCORES = pa.map_(STRING, FLOAT)
 
 
@@ -34,6 +35,8 @@ NODE = _struct(
     seconds=FLOAT,
     path=STRING,
     tracks=pa.list_(TRACK),
+    key=LONG,  # of a text
+    scores=SCORES,  # of a text
 )
 
 # extract: documents/*.parquet, one row per document in the order of the input.
@@ -49,6 +52,8 @@ DOCUMENTS = _schema(
     ("text_sha256", STRING),  # of the normalised text: equal texts are duplicates
     ("scores", SCORES),
     ("optouts", pa.list_(OPTOUT)),
+    ("licence", STRING),
+    ("signature", BINARY),  # MinHash of the text
     ("nodes", pa.list_(NODE)),
 )
 

@@ -136,8 +136,8 @@ def test_wrong_option_is_one_line(m3w, saved, tmp_path, option, words):  # type:
     ("text", "words"),
     [
         ("[slect]\n", "slect: unknown key"),
-        ("[select]\nmin_words = '3'\n", "select.min_words: expected integer"),
-        ("[select]\nmin_words = 9\nmax_words = 5\n", "min_words = 9 is above max_words = 5"),
+        ("[rules]\nmin_words = '3'\n", "rules.min_words: expected integer"),
+        ("[rules]\nmin_words = 9\nmax_words = 5\n", "min_words = 9 is above max_words = 5"),
         ("[select\n", "expected TOML"),
     ],
 )
@@ -187,7 +187,7 @@ def test_overwrite_replaces_only_when_there_is_something_to_put_there(m3w, saved
     out = tmp_path / "out"
     build(m3w, saved, out)
     before = contents(out)
-    strict = config(tmp_path, "[select]\nmin_words = 5000\n")
+    strict = config(tmp_path, "[rules]\nmin_words = 5000\n")
     one_line(build(m3w, saved, out, strict), "another build's shards")
     with little_disk(1024):
         one_line(build(m3w, saved, out, strict, "--overwrite"), "expected a folder")

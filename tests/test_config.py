@@ -20,20 +20,20 @@ def test_every_key_of_the_printed_default_has_a_comment():
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"select": {"min_wrods": 5}}, ["select.min_wrods", "unknown key", "5", "min_words"]),
+        ({"rules": {"min_wrods": 5}}, ["rules.min_wrods", "unknown key", "5", "min_words"]),
         ({"selct": {}}, ["selct", "unknown key", "select"]),
-        ({"select": {"min_words": "many"}}, ["select.min_words", "expected integer", '"many"']),
-        ({"select": {"min_words": 5.5}}, ["select.min_words", "expected integer", "5.5"]),
-        ({"select": {"text_rules": 1}}, ["select.text_rules", "boolean", "1"]),
+        ({"rules": {"min_words": "many"}}, ["rules.min_words", "expected integer", '"many"']),
+        ({"rules": {"min_words": 5.5}}, ["rules.min_words", "expected integer", "5.5"]),
+        ({"rules": {"text_rules": 1}}, ["rules.text_rules", "boolean", "1"]),
         (
-            {"select": {"max_duplicate_lines": 3.0}},
-            ["select.max_duplicate_lines", "less than or equal to 1", "3.0"],
+            {"rules": {"max_duplicate_lines": 3.0}},
+            ["rules.max_duplicate_lines", "less than or equal to 1", "3.0"],
         ),
-        ({"select": {"max_aspect_ratio": 0.5}}, ["select.max_aspect_ratio", "0.5"]),
-        ({"select": {"min_words": 9, "max_words": 2}}, ["min_words = 9", "max_words = 2"]),
-        ({"select": {"languages": "en"}}, ["select.languages", '"en"']),
-        ({"select": {"languages": ["EN"]}}, ["select.languages", '"EN"']),
-        ({"select": {"min_video_frames": 301}}, ["min_video_frames = 301", "max_frames = 300"]),
+        ({"rules": {"max_aspect_ratio": 0.5}}, ["rules.max_aspect_ratio", "0.5"]),
+        ({"rules": {"min_words": 9, "max_words": 2}}, ["min_words = 9", "max_words = 2"]),
+        ({"rules": {"languages": "en"}}, ["rules.languages", '"en"']),
+        ({"rules": {"languages": ["EN"]}}, ["rules.languages", '"EN"']),
+        ({"rules": {"min_video_frames": 301}}, ["min_video_frames = 301", "max_frames = 300"]),
         ({"fetch": {"user_agent": "a\r\nb"}}, ["fetch.user_agent"]),
         ({"fetch": {"threads": 0}}, ["fetch.threads", "greater than or equal to 1", "0"]),
         ({"fetch": {"total_seconds": float("inf")}}, ["fetch.total_seconds"]),
@@ -58,6 +58,12 @@ def test_file_that_is_not_toml_or_not_there_is_one_line(tmp_path):
 
 
 def test_digest_changes_with_any_value():
-    other = parse({"select": {"min_words": 51}})
-    assert digest(Config().select) != digest(other.select)
+    other = parse({"rules": {"min_words": 51}})
+    assert digest(Config().rules) != digest(other.rules)
     assert digest(Config().fetch) == digest(other.fetch)
+
+
+def test_thresholds_of_the_old_select_table_are_rules():
+    old = parse({"select": {"min_words": 7, "partitions": 3}, "rules": {"max_words": 70}})
+    new = parse({"select": {"partitions": 3}, "rules": {"min_words": 7, "max_words": 70}})
+    assert old == new

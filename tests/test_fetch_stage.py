@@ -23,7 +23,7 @@ SETTINGS = {
         "backoff_seconds": 0.02,
         "buckets": 4,
     },
-    "select": {"languages": [], "text_rules": False},
+    "rules": {"languages": [], "text_rules": False},
 }
 
 

@@ -108,7 +108,7 @@ def test_finished_build_is_not_run_again(built):
 
 
 def test_changed_threshold_runs_only_select_and_write(built, tmp_path):
-    strict = OFFLINE.model_copy(update={"select": parse({"select": {"min_words": 300}}).select})
+    strict = OFFLINE.model_copy(update={"rules": parse({"rules": {"min_words": 300}}).rules})
     before = sorted(p.name for p in (built / "work").iterdir())
     out = run(CRAWL, tmp_path / "out", "--workers=1", config=strict, work=built / "work")
     new = {p.name.split("-")[0] for p in (built / "work").iterdir() if p.name not in before}
@@ -125,7 +125,7 @@ def test_changed_threshold_runs_only_select_and_write(built, tmp_path):
 
 def test_folder_of_another_configuration_is_refused_and_left_alone(built, tmp_path):
     before = digests(built)
-    strict = OFFLINE.model_copy(update={"select": parse({"select": {"min_words": 300}}).select})
+    strict = OFFLINE.model_copy(update={"rules": parse({"rules": {"min_words": 300}}).rules})
     with pytest.raises(OutputError, match="another --output, or --overwrite"):
         run(CRAWL, built, "--workers=1", config=strict)
     assert digests(built) == before
@@ -232,7 +232,7 @@ def test_subtitles_go_with_their_video_into_the_shards(tmp_path):
     (crawl / "page.html").write_text(
         f"<html lang=en><title>Harbours</title><article><h1>Harbours</h1>{prose}{video}{prose}</article>"
     )
-    lenient = parse({"fetch": {"network": False}, "select": {"text_rules": False, "languages": []}})
+    lenient = parse({"fetch": {"network": False}, "rules": {"text_rules": False, "languages": []}})
     out = run(crawl, tmp_path / "out", "--workers=1", config=lenient)
     for kind in ("interleaved", "video_text"):
         with tarfile.open(out / f"{kind}-000000.tar") as tar:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m3w_builder.config import Config, SelectConfig, parse
+from m3w_builder.config import Config, RulesConfig, parse
 from m3w_builder.rules import (
     RULES,
     Rule,
@@ -28,14 +28,14 @@ from m3w_builder.types import Text
 
 ROOT = Path(__file__).parents[1]
 ARTICLES = ROOT.parent / "shared/data/articles/manifest.jsonl"
-DEFAULT = Config().select
+DEFAULT = Config().rules
 DOCUMENT_RULES = [
     rule for rule in RULES if rule.subject == "document" and rule.reason != "language"
 ]
 
 
-def select(**values: object) -> SelectConfig:
-    return parse({"select": values}).select
+def select(**values: object) -> RulesConfig:
+    return parse({"rules": values}).rules
 
 
 def prose(count: int, start: int = 0) -> str:
@@ -48,7 +48,7 @@ def name(value: Rule | str) -> str:
     return value if isinstance(value, str) else value.reason
 
 
-def verdict(*texts: str | Text, language: str = "en", config: SelectConfig = DEFAULT) -> str | None:
+def verdict(*texts: str | Text, language: str = "en", config: RulesConfig = DEFAULT) -> str | None:
     """Returns the reason why a document of these texts would be dropped."""
     nodes = [text if isinstance(text, Text) else Text(text) for text in texts]
     found = decide({**measure(nodes), "language_score": 0.9}, language, config)
@@ -385,7 +385,7 @@ def test_reasons_are_unique_snake_case() -> None:
 
 def test_every_threshold_of_the_configuration_belongs_to_one_rule() -> None:
     of_rules = [setting for rule in RULES for setting in rule.settings]
-    of_config = [name for name in SelectConfig.model_fields if name.startswith(("min_", "max_"))]
+    of_config = [name for name in RulesConfig.model_fields if name.startswith(("min_", "max_"))]
     assert sorted(of_rules) == sorted([*of_config, "languages"])
 
 

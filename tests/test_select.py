@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from m3w_builder.config import RightsConfig, SelectConfig
+from m3w_builder.config import Config, RightsConfig, parse
 from m3w_builder.rules import measure
 from m3w_builder.select import (
     Dropped,
@@ -23,7 +23,7 @@ from m3w_builder.select import (
 from m3w_builder.tables import read_table
 from m3w_builder.types import OptOut, Text, document_id
 
-CONFIG = SelectConfig()
+CONFIG = Config()
 PROSE = (
     "The harbour of the old town lies between two hills, and its boats leave with the morning tide to fish. "
     "People have lived here since the bronze age; they built walls of grey stone that still stand above the water. "
@@ -219,7 +219,7 @@ def test_subtitles_alone_are_no_video():
 
 def test_pair_has_the_middle_of_a_long_video_and_a_document_all_of_it():
     def seconds(kind, **settings):
-        config = CONFIG.model_copy(update=settings)
+        config = parse({"select": settings})
         (outcome,) = admit(with_tracks(kind), [(1, video(100))], config)
         return [frame["t"] for frame in outcome["media"][0]["frames"]]
 
@@ -307,8 +307,8 @@ def test_page_that_opts_out_is_dropped_before_any_rule(kind):
 
 def test_page_whose_signal_is_ignored_stays():
     rights = RightsConfig(ignore=("meta-robots",))
-    assert kept([judge(reference(**page_says("noai")), CONFIG, rights)])
-    assert reasons([judge(reference(**page_says("1", "tdm-header")), CONFIG, rights)])
+    assert kept([judge(reference(**page_says("noai")), Config(rights=rights))])
+    assert reasons([judge(reference(**page_says("1", "tdm-header")), Config(rights=rights))])
 
 
 def test_page_that_withholds_its_images_is_not_joined_with_them():
@@ -325,7 +325,9 @@ def test_image_that_opts_out_is_dropped_whatever_the_page_says():
     optouts = [OptOut("x-robots-tag", "https://ex.com/a.jpg", "noimageai", WHEN)]
     row = image(optouts=optouts)
     assert reasons(admit(reference(), [(1, row)], CONFIG))[0] == ("images", "opted_out")
-    assert kept(admit(reference(), [(1, row)], CONFIG, RightsConfig(ignore=("x-robots-tag",))))
+    assert kept(
+        admit(reference(), [(1, row)], Config(rights=RightsConfig(ignore=("x-robots-tag",))))
+    )
     gone = image(status="opted_out", detail="robots.txt: Disallow: / (https://ex.com/robots.txt)")
     dropped = list(admit(reference(), [(1, gone)], CONFIG))
     assert reasons(dropped)[0] == ("images", "opted_out")
@@ -348,15 +350,17 @@ def test_users_list_is_obeyed_for_pages_and_media(line, page, picture, tmp_path)
     (tmp_path / "list.txt").write_text(f"# asked by mail\n{line}\n")
     rights = RightsConfig(optout_lists=(str(tmp_path / "list.txt"),))
     row = image("ab" * 32, source_sha256="cd" * 32, final_url="https://cdn.ex.com/a.jpg")
-    outcome = judge(reference(), CONFIG, rights)
+    outcome = judge(reference(), Config(rights=rights))
     assert reasons([outcome]) == ([("documents", page)] if page else [])
-    outcomes = list(admit(reference(), [(1, row)], CONFIG, rights))
+    outcomes = list(admit(reference(), [(1, row)], Config(rights=rights)))
     found = ("images", "opted_out") in reasons(outcomes)
     assert found is (picture is not None or line == "ex.com")
     if found:
         assert "list.txt" in next(o.reject.detail for o in outcomes if isinstance(o, Dropped))
     ignoring = RightsConfig(optout_lists=rights.optout_lists, ignore=("list",))
-    assert kept(admit(judge(reference(), CONFIG, ignoring), [(1, row)], CONFIG, ignoring))
+    assert kept(
+        admit(judge(reference(), Config(rights=ignoring)), [(1, row)], Config(rights=ignoring))
+    )
 
 
 def test_medium_that_was_not_asked_for_is_a_drop():

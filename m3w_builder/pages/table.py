@@ -27,7 +27,7 @@ def as_json(view: View) -> dict[str, Any]:
 
 def _plain(document: Document) -> dict[str, Any]:
     nodes = [{"type": type(node).__name__.lower(), **asdict(node)} for node in document.nodes]
-    return {**asdict(document), "nodes": nodes}
+    return {**asdict(document), "signature": document.signature.hex(), "nodes": nodes}
 
 
 def _dropped(block: Block) -> dict[str, Any]:

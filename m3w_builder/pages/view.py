@@ -8,7 +8,7 @@ from functools import cached_property
 from lxml import etree
 
 from m3w_builder import text
-from m3w_builder.config import Config, RightsConfig, SelectConfig
+from m3w_builder.config import Config, RightsConfig, RulesConfig
 from m3w_builder.errors import InputError, PageError
 from m3w_builder.extract import extract, optouts_of
 from m3w_builder.images import IMAGE_TAGS
@@ -101,7 +101,7 @@ class View:
             _count(len(document.images), "image"),
             _count(len(document.videos), "video"),
         )
-        found = decide(document.scores, document.language, SelectConfig())
+        found = decide(document.scores, document.language, RulesConfig())
         said = (
             f"the default rules drop it: {found[0]} ({found[1]})"
             if found
