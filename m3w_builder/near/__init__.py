@@ -1,0 +1,1 @@
+"""Near-duplicates of documents and images: signatures, candidates, components."""
