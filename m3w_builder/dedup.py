@@ -5,7 +5,7 @@ nor how they were grouped changes it, so any number of workers keeps the same on
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import NamedTuple
 from unicodedata import normalize
@@ -25,15 +25,28 @@ _TRACKING = re.compile(
 )
 
 
-def page_key(url: str) -> str:
+def page_key(url: str, declared: str = "") -> str:
     """Returns a canonical URL without tracking parameters: the same key, the same page.
 
     Parameters keep their order and spelling, which servers may read, and "/index.html" stays: two
     keys for one page cost a comparison of texts, one key for two pages would cost a page.
+    `declared` is the page's rel=canonical (RFC 6596), "" for none. It counts where it is on the same
+    site, and not where an inner page declares the front page, as careless templates do.
     """
+    if declared and _site(declared) == _site(url) and (_inner(declared) or not _inner(url)):
+        url = declared
     path, _, query = url.partition("?")
     kept = [part for part in query.split("&") if not _TRACKING.fullmatch(part.partition("=")[0])]
     return f"{path}?{'&'.join(kept)}" if any(kept) else path
+
+
+def _site(url: str) -> str:
+    """Returns the host of a URL without the names of its variants."""
+    return re.sub(r"^(?:(?:www|m|mobile|amp)\.)+(?=[^.]+\.)", "", url.split("/", 3)[2])
+
+
+def _inner(url: str) -> bool:
+    return url.partition("?")[0].count("/") > 3 or url.partition("?")[0].split("/", 3)[3] != ""
 
 
 def text_key(texts: Iterable[Text]) -> str:
@@ -43,6 +56,11 @@ def text_key(texts: Iterable[Text]) -> str:
     """
     text = normalise(" ".join(text.text for text in texts))
     return _sha256(text) if text else ""
+
+
+def paragraph_key(text: str) -> int:
+    """Returns 64 bits of the hash of a normalised text, signed as Parquet's integers are."""
+    return int.from_bytes(bytes.fromhex(_sha256(normalise(text)))[:8], "little", signed=True)
 
 
 def normalise(text: str) -> str:
@@ -67,28 +85,6 @@ class PageCopy(NamedTuple):
     def rank(self) -> tuple[int, str, str, str]:
         """Returns the place in the order of survival: newest, then record, id, source."""
         return -moment(self.crawled), self.record, self.id, self.source
-
-
-class TextCopy(NamedTuple):
-    """One of the documents with the same text key."""
-
-    images: int
-    characters: int
-    crawled: str  # ISO 8601, UTC; "" = unknown
-    id: str
-
-    def rank(self) -> tuple[int, int, int, str]:
-        """Returns the place in the order of survival: most images, most text, newest, id."""
-        return -self.images, -self.characters, -moment(self.crawled), self.id
-
-
-def repeated(shas: Sequence[str]) -> set[int]:
-    """Returns the indexes of a document's images that occurred before.
-
-    "" stands for an image without bytes, which repeats nothing.
-    """
-    first: dict[str, int] = {}
-    return {i for i, sha in enumerate(shas) if sha and first.setdefault(sha, i) != i}
 
 
 _DIGITS = 20  # year to microsecond

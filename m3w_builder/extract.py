@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from m3w_builder.config import Config, digest
-from m3w_builder.dedup import text_key
+from m3w_builder.dedup import paragraph_key, text_key
 from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Client
 from m3w_builder.inputs import Unit, folder_of, live_page, local_resource, read_pages, read_urls
 from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.language import detect
+from m3w_builder.near.minhash import signature
 from m3w_builder.optouts import page_optouts, product_token, rights_digest, signals
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.rules import measure, unigrams
@@ -23,7 +24,7 @@ from m3w_builder.sandbox import Beat, ItemDied, sandbox
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.subtitles import SPOKEN
 from m3w_builder.tables import TableWriter, document_row, flat_row
-from m3w_builder.types import Document, OptOut, Page, Reject, Resource, item_id
+from m3w_builder.types import Document, OptOut, Page, Reject, Resource, Text, item_id
 from m3w_builder.urls import canonical, shown
 
 MAX_DEATHS = (
@@ -50,7 +51,9 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
         return [_measured_pair(pair, "") for pair in pairs], [
             _reject(page, error.reason, error.detail)
         ]
-    document = _measured(replace(document, optouts=optouts))
+    declared = parsed.metadata.canonical
+    document = _keyed(_measured(replace(document, optouts=optouts, canonical=declared)))
+    pairs = [replace(pair, canonical=declared) for pair in pairs]
     return [document, *(_measured_pair(pair, document.language) for pair in pairs)], []
 
 
@@ -79,6 +82,16 @@ def _measured(document: Document) -> Document:
         "characters": float(len(text)),
     }
     return replace(document, language=language, scores=scores)
+
+
+def _keyed(document: Document) -> Document:
+    """Returns the document with what its copies, and those of its paragraphs, are found by."""
+    nodes = tuple(
+        replace(node, key=paragraph_key(node.text)) if isinstance(node, Text) else node
+        for node in document.nodes
+    )
+    text = "\n".join(node.text for node in document.texts)
+    return replace(document, nodes=nodes, signature=signature(text))
 
 
 def _measured_pair(pair: Document, language: str) -> Document:

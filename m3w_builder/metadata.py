@@ -81,6 +81,7 @@ class Metadata:
     links: tuple[Element, ...]  # rel=image_src
     titles: tuple[Element, ...]
     source: bytes | None = None  # the page in UTF-8: a word it does not have is not looked for
+    canonical: str = ""  # what rel=canonical declares (RFC 6596)
     _parsed: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -202,6 +203,7 @@ def read_metadata(root: Element, base: str, source: bytes | None = None) -> Meta
     scripts: list[Element] = []
     links: list[Element] = []
     titles: list[Element] = []
+    declared = ""
     for element in root.iter("meta", "script", "link", "title"):
         tag = element.tag
         if tag == "script":
@@ -217,13 +219,17 @@ def read_metadata(root: Element, base: str, source: bytes | None = None) -> Meta
                 if name in _RIGHTS_HEADERS:
                     metas.append(Meta(name, content, element))
         elif tag == "link":
-            if (element.get("rel") or "").lower() == "image_src":
+            rel = (element.get("rel") or "").lower()
+            if rel == "image_src":
                 links.append(element)
+            elif rel == "canonical" and not declared:
+                declared = canonical(element.get("href") or "", base)
         elif not titles:
             parent = element.getparent()
             if parent is None or parent.tag != "svg":
                 titles.append(element)
-    return Metadata(root, base, tuple(metas), tuple(scripts), tuple(links), tuple(titles), source)
+    found = (tuple(metas), tuple(scripts), tuple(links), tuple(titles))
+    return Metadata(root, base, *found, source, declared)
 
 
 def parse_json(script: str) -> Any:

@@ -126,6 +126,7 @@ def _image(node: Image, media: Media, prefix: str) -> _Entry:
         "format": media.format,
         "sha256": media.sha256,
         "source_sha256": media.source_sha256,
+        "phash": media.phash,
         "reencoded": media.reencoded,
         "origin": media.origin,
         "path": node.path,

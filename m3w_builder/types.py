@@ -118,6 +118,7 @@ class Document:
     url: str  # canonical page URL
     nodes: tuple[Node, ...]
     title: str = ""
+    canonical: str = ""  # what the page declares to be its address (rel=canonical), "" for nothing
     language: str = ""  # ISO 639-1 code, "" when unknown
     crawled: str = ""
     record: str = ""

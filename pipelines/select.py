@@ -1,68 +1,77 @@
-"""Documents and media rows to what goes into shards: rules, exact duplicates, every drop with a reason.
+"""Documents and media rows to what goes into shards: rules, duplicates, every drop with a reason.
 
     python -m pipelines.select --fetch work/fetch-0123456789abcdef --work work/
 
-The only stage that is bound by shuffles; what it shuffles are references.
+The only stage that is bound by shuffles; what it shuffles are references, and packed records of what documents share.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
 
 from m3w_builder.config import Config, deciding, digest, load
+from m3w_builder.near import hamming
 from m3w_builder.optouts import rights_digest
-from m3w_builder.select import (
-    Dropped,
-    Outcome,
-    Reference,
-    admit,
-    content_of,
-    join,
-    judge,
-    media_rows,
-    needs,
-    one_capture,
-    one_copy,
-    page_of,
-    partition_of,
-    references,
-    write_partition,
-)
+from m3w_builder.select import frequency, looks
+from m3w_builder.select.admit import Need, admit, join, media_records, needs, text_records
+from m3w_builder.select.captures import one_capture, page_of, settle
+from m3w_builder.select.earlier import earlier, shards_of
+from m3w_builder.select.frequency import Hit, Records
+from m3w_builder.select.outcomes import Outcome, Reference, partition_of, write_partition
+from m3w_builder.select.references import media_rows, references, short
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
+from m3w_builder.tables import Row
 from m3w_builder.types import KINDS
+from pipelines.blocks import Blocks
 from pipelines.common import parser, read_files, run_pipeline
+from pipelines.copies import Copies, Labels, blocks_for
 
 DOCUMENTS_PER_WORKER = 5000  # about two seconds of work
 
 
 def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -> beam.PCollection:
     """Returns the names of the committed units."""
+    extract = fetch.parent("extract")
+    blocks = blocks_for(_documents(extract))
     documents = read_files(
-        pipeline, "Documents", fetch.parent("extract").files("documents"), references
+        pipeline, "Documents", extract.files("documents"), partial(references, config=config)
     )
-    media = read_files(pipeline, "Media", fetch.files("media"), media_rows)  # (kind and URL, row)
-
+    before = read_files(pipeline, "Earlier", shards_of(config.dedup.against), earlier)
     captures, duplicates = _split(
-        documents | "OneCapture" >> Survivors(page_of, one_capture), "Captures"
+        (documents, before)
+        | "Pages" >> beam.Flatten()
+        | "ByPage" >> beam.GroupBy(page_of)
+        | "OneCapture" >> beam.FlatMapTuple(_one_capture),
+        "Captures",
     )
-    judged, unfit = _split(captures | "Judge" >> beam.Map(judge, config), "Judged")
-    joined = (
-        (judged | "Needs" >> beam.FlatMap(needs), media)
-        | "MeetMedia" >> beam.CoGroupByKey()
-        | "Join" >> beam.FlatMapTuple(_join)  # (document id, (node index, media row))
-    )
+    settled, unfit = _split(captures | "Settle" >> beam.Map(settle), "Settled")
+    ours, theirs = settled | "Whose" >> beam.Partition(_is_earlier, 2)
+    media = read_files(pipeline, "Media", fetch.files("media"), media_rows)  # (kind and URL, row)
+    rows, theirs = _looks(media, theirs, config, blocks)
+    met = (ours | "Needs" >> beam.FlatMap(needs), rows) | "MeetMedia" >> beam.CoGroupByKey()
+    hits = _hits(ours, met, config, blocks)
     admitted, unadmitted = _split(
-        (judged | "ById" >> beam.WithKeys(_id), joined)
+        (
+            ours | "ById" >> beam.WithKeys(_short_id),
+            met
+            | "Join"
+            >> beam.FlatMapTuple(_join),  # (first 64 bits of the id, (node index, media row))
+            hits,
+        )
         | "MeetDocument" >> beam.CoGroupByKey()
         | "Admit" >> beam.FlatMapTuple(partial(_admit, config=config)),
         "Admitted",
     )
-    copies = admitted | "OneCopy" >> Survivors(content_of, one_copy)
+    copies = (
+        (admitted, theirs)
+        | "WithEarlier" >> beam.Flatten()
+        | "Copies" >> Copies(config.dedup, blocks)
+    )
     return (
-        (copies, duplicates, unfit, unadmitted)
+        (duplicates, unfit, unadmitted, admitted, copies)
         | "Outcomes" >> beam.Flatten()
         | "Partition" >> beam.WithKeys(partial(partition_of, partitions=config.select.partitions))
         | "ByPartition" >> beam.GroupByKey()
@@ -70,54 +79,117 @@ def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -
     )
 
 
-class Survivors(beam.PTransform):
-    """Groups references by a key and lets `choose` say which of a group stay."""
+def _looks(
+    media: beam.PCollection, theirs: beam.PCollection, config: Config, blocks: int
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """Returns the media rows, and the references of earlier datasets, with the groups of their images."""
+    others, images = (
+        (media, theirs | "AsItems" >> beam.Map(_as_item))
+        | "Items" >> beam.Flatten()
+        | "Images" >> beam.Partition(_is_image, 2)
+    )
+    alike = partial(hamming.image_edges, distance=config.dedup.image_distance)
+    labels = images | "Looks" >> Labels(looks.pack, hamming.IMAGE, alike, blocks)
+    grouped = (
+        (labels, images | "ByBytes" >> beam.Map(looks.by_bytes))
+        | "MeetLooks" >> beam.CoGroupByKey()
+        | "WithGroup" >> beam.FlatMapTuple(_with_group)
+    )
+    rows, references = (
+        (others, grouped) | "AllItems" >> beam.Flatten() | "Apart" >> beam.Partition(_is_theirs, 2)
+    )
+    return rows, references | "AsReferences" >> beam.Values()
 
-    def __init__(
-        self,
-        key: Callable[[Reference], str],
-        choose: Callable[[Iterable[Reference]], Iterable[Outcome]],
-    ) -> None:
-        super().__init__()
-        self.key = key
-        self.choose = choose
 
-    def expand(self, pcoll: beam.PCollection) -> beam.PCollection:
-        return (
-            pcoll
-            | beam.WithKeys(self.key)
-            | beam.GroupByKey()
-            | beam.Values()
-            | beam.FlatMap(self.choose)
-        )
+def _hits(
+    ours: beam.PCollection, met: beam.PCollection, config: Config, blocks: int
+) -> beam.PCollection:
+    """Returns (first 64 bits of the id, hit) for each document and thing in it that is too frequent or too rare."""
+    texts = ours | "CountTexts" >> Blocks(text_records, frequency.RECORD, blocks)
+    media = met | "CountMedia" >> Blocks(_media_records, frequency.RECORD, blocks)
+    often = (
+        (texts, media)
+        | "Counted" >> beam.Flatten()
+        | "TooMany" >> beam.FlatMap(frequency.too_many, limits=frequency.bounds(config.corpus))
+    )
+    if not config.corpus.vocabulary:
+        return often
+    most = (
+        texts
+        | "Times" >> beam.Map(frequency.times_of)
+        | "AllTimes" >> beam.CombineGlobally(_sum)
+        | "Cutoff" >> beam.Map(frequency.cutoff, vocabulary=config.corpus.vocabulary)
+    )
+    rare = texts | "TooRare" >> beam.FlatMap(frequency.too_rare, beam.pvalue.AsSingleton(most))
+    return (often, rare) | "Hits" >> beam.Flatten()
 
 
 def _split(outcomes: beam.PCollection, label: str) -> tuple[beam.PCollection, beam.PCollection]:
-    """Returns what is still in, and what was dropped."""
-    kept, dropped = outcomes | label >> beam.Partition(_is_dropped, 2)
-    return kept, dropped
+    """Returns what is still in, and what was dropped or noted."""
+    kept, others = outcomes | label >> beam.Partition(_is_no_reference, 2)
+    return kept, others
 
 
-def _is_dropped(outcome: Outcome, _sides: int) -> int:
-    return int(isinstance(outcome, Dropped))
+def _is_no_reference(outcome: Outcome, _sides: int) -> int:
+    return int(not isinstance(outcome, dict))
 
 
-def _id(reference: Reference) -> str:
-    key: str = reference["id"]
-    return key
+def _is_earlier(reference: Reference, _sides: int) -> int:
+    return int("earlier" in reference)
+
+
+def _is_image(item: looks.Item, _sides: int) -> int:
+    return int(looks.is_image(item))
+
+
+def _is_theirs(item: looks.Item, _sides: int) -> int:
+    return int(not item[0])
+
+
+def _as_item(reference: Reference) -> looks.Item:
+    return "", reference
+
+
+def _short_id(reference: Reference) -> int:
+    return short(reference["id"])
+
+
+def _one_capture(_page: str, captures: Iterable[Reference]) -> Iterator[Outcome]:
+    return one_capture(captures)
+
+
+def _with_group(
+    sha: int, groups: tuple[Iterable[int], Iterable[looks.Item]]
+) -> Iterator[looks.Item]:
+    return looks.with_group(sha, *groups)
+
+
+def _media_records(met: tuple[str, tuple[Iterable[Need], Iterable[Row]]]) -> Records:
+    return media_records(list(met[1][0]), met[1][1])
 
 
 def _join(
-    _url: str, groups: tuple[Iterable[tuple[str, int]], Iterable[Reference]]
-) -> Iterable[object]:
-    return join(list(groups[0]), groups[1])
+    _url: str, groups: tuple[Iterable[Need], Iterable[Row]]
+) -> Iterator[tuple[int, tuple[int, Row]]]:
+    for document, found in join(list(groups[0]), groups[1]):
+        yield short(document), found
 
 
 def _admit(
-    _id: str, groups: tuple[Iterable[Reference], Iterable[tuple[int, Reference]]], config: Config
-) -> Iterable[Outcome]:
+    _id: int,
+    groups: tuple[Iterable[Reference], Iterable[tuple[int, Row]], Iterable[Hit]],
+    config: Config,
+) -> Iterator[Outcome]:
     for reference in groups[0]:
-        yield from admit(reference, groups[1], config)
+        yield from admit(reference, groups[1], groups[2], config)
+
+
+def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for one in counts:
+        for times, number in one.items():
+            total[times] = total.get(times, 0) + number
+    return total
 
 
 def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
@@ -129,18 +201,23 @@ def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
 
 def open_select(fetch: Stage, work: Path, config: Config) -> Stage:
     """Returns the stage that selects from what `fetch` and its extract stage hold."""
-    asked = digest(*deciding(config))
-    return open_stage(work, "select", [asked, rights_digest(config.rights)], [fetch])
+    asked = [digest(*deciding(config)), rights_digest(config.rights)]
+    asked += [f"{path} {path.stat().st_size}" for path in shards_of(config.dedup.against)]
+    return open_stage(work, "select", asked, [fetch])
 
 
 def run(fetch: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
     """Runs the stage unless it is finished."""
     if not stage.finished:
-        counts = fetch.parent("extract").counts()
-        useful = -(-sum(counts[kind] for kind in KINDS) // DOCUMENTS_PER_WORKER)
+        useful = -(-_documents(fetch.parent("extract")) // DOCUMENTS_PER_WORKER)
         run_pipeline(lambda p: build(p, fetch, stage, config), beam_args, useful=useful)
         stage.finish()
     return stage
+
+
+def _documents(extract: Stage) -> int:
+    counts = extract.counts()
+    return sum(counts[kind] for kind in KINDS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

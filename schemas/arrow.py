@@ -45,6 +45,7 @@ DOCUMENTS = _schema(
     ("kind", STRING),
     ("url", STRING),
     ("title", STRING),
+    ("canonical", STRING),  # rel=canonical
     ("language", STRING),
     ("crawled", STRING),
     ("record", STRING),

@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from m3w_builder.dedup import (
     PageCopy,
-    TextCopy,
     normalise,
     page_key,
-    repeated,
+    paragraph_key,
     text_key,
 )
 from m3w_builder.types import Text
 
 newest = partial(min, key=PageCopy.rank)
-richest = partial(min, key=TextCopy.rank)
 
 PAGE = "https://a.org/news"
 T = TypeVar("T")
@@ -71,6 +69,36 @@ def test_normalised_text_stays_as_it_is(text: str) -> None:
 
 def test_lone_surrogate_has_a_key() -> None:
     assert text_key([Text("\ud800")])
+    assert paragraph_key("\ud800")
+
+
+def test_paragraph_key_is_64_bits_of_the_normalised_text() -> None:
+    assert paragraph_key("A  Line") == paragraph_key("a line") != paragraph_key("a lines")
+    assert -(2**63) <= paragraph_key("a line") < 2**63
+
+
+HERE = "https://www.a.org/shop/boat?colour=red&utm_source=x"
+
+
+@pytest.mark.parametrize(
+    ("declared", "key"),
+    [
+        ("https://www.a.org/shop/boat", "https://www.a.org/shop/boat"),
+        ("https://a.org/shop/boat", "https://a.org/shop/boat"),
+        ("http://m.a.org/boat?utm_medium=y", "http://m.a.org/boat"),
+        ("", "https://www.a.org/shop/boat?colour=red"),
+        ("https://b.org/shop/boat", "https://www.a.org/shop/boat?colour=red"),  # not its own
+        ("https://www.a.org/", "https://www.a.org/shop/boat?colour=red"),  # a template's mistake
+    ],
+)
+def test_declared_address_counts_on_the_same_site_and_not_for_its_front_page(
+    declared: str, key: str
+) -> None:
+    assert page_key(HERE, declared) == key
+
+
+def test_front_page_may_declare_itself() -> None:
+    assert page_key("https://a.org/?id=3", "https://a.org/") == "https://a.org/"
 
 
 def test_newest_copy_of_a_page_survives() -> None:
@@ -90,24 +118,9 @@ def test_smallest_record_survives_among_pages_of_one_time() -> None:
     assert newest(copies[::-1]) == copies[0]
 
 
-@pytest.mark.parametrize(
-    "loser",
-    [
-        TextCopy(1, 9999, "2024-01-01T00:00:00Z", "aa"),  # fewer images
-        TextCopy(2, 99, "2024-01-01T00:00:00Z", "aa"),  # less text
-        TextCopy(2, 100, "2022-01-01T00:00:00Z", "aa"),  # older
-        TextCopy(2, 100, "2023-01-01T00:00:00Z", "cc"),  # larger id
-    ],
-)
-def test_richest_copy_of_a_text_survives(loser: TextCopy) -> None:
-    winner = TextCopy(2, 100, "2023-01-01T00:00:00Z", "bb")
-    assert richest([loser, winner]) == richest([winner, loser]) == winner
-
-
 TIMES = st.sampled_from(["", "2020-05-01T10:00:00Z", "2020-05-01T10:00:00.25Z", "2021-01-01"])
 IDS = st.text("ab", min_size=1, max_size=2)
 PAGES = st.lists(st.builds(PageCopy, TIMES, IDS, IDS, IDS), min_size=1)
-TEXTS = st.lists(st.builds(TextCopy, st.integers(0, 2), st.integers(0, 2), TIMES, IDS), min_size=1)
 
 
 @given(PAGES, st.randoms(use_true_random=False), st.integers(0, 99))
@@ -120,25 +133,9 @@ def test_page_survivor_is_order_free_idempotent_and_grouping_free(
     assert newest(newest(part) for part in _halves(copies, cut)) == survivor
 
 
-@given(TEXTS, st.randoms(use_true_random=False), st.integers(0, 99))
-def test_text_survivor_is_order_free_idempotent_and_grouping_free(
-    copies: list[TextCopy], order: random.Random, cut: int
-) -> None:
-    survivor = richest(copies)
-    assert richest(_shuffled(copies, order)) == survivor
-    assert richest([survivor, *copies]) == richest([survivor]) == survivor
-    assert richest(richest(part) for part in _halves(copies, cut)) == survivor
-
-
 @given(st.lists(IDS, min_size=1))
 def test_smallest_id_wins_ties(ids: list[str]) -> None:
-    assert richest(TextCopy(1, 1, "", id_) for id_ in ids).id == min(ids)
     assert newest(PageCopy("", "r", id_) for id_ in ids).id == min(ids)
-
-
-def test_later_occurrences_of_an_image_are_repeats() -> None:
-    assert repeated(["a", "b", "a", "", "c", "b", "a", ""]) == {2, 5, 6}
-    assert repeated([]) == set()
 
 
 def _shuffled(copies: Sequence[T], order: random.Random) -> list[T]:

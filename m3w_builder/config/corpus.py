@@ -39,7 +39,7 @@ class CorpusConfig(Section):
     )
     max_pages_per_image: Count = Field(
         MAX_PAGES_PER_IMAGE,
-        description="an image (address or look) on more pages is dropped from documents; 0 = off",
+        description="an image (address or bytes) on more pages is dropped from documents; 0 = off",
     )
     max_paragraph_repeats: Count = Field(
         0, description="a paragraph on more pages of one domain is dropped; 0 = off (OBELICS: 2)"

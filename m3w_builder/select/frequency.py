@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from hashlib import blake2b
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +19,11 @@ from numpy.typing import NDArray
 
 from m3w_builder.config import CorpusConfig
 
-UNIQUE = np.uint64  # 64 bits of a hash
-
 
 class What(IntEnum):
     """What a record counts: how many different counted things go with one key."""
 
-    IMAGE_URL = 0  # address of an image -> pages that show it
-    IMAGE = 1  # look of an image -> pages that show it
+    IMAGE = 1  # bytes of an image (so also its address) -> pages that show it
     PARAGRAPH = 2  # paragraph in a domain -> pages that have it
     PAIR_TEXT = 3  # text of pairs -> images that have it
     PAIR_IMAGE = 4  # image of pairs -> texts that it has
@@ -41,7 +39,7 @@ class Hit(NamedTuple):
 
     what: int
     key: int
-    count: int
+    times: int
 
 
 def key64(*parts: str | int) -> int:
@@ -58,7 +56,6 @@ def records(rows: Iterable[tuple[int, int, int, int]]) -> Records:
 def bounds(config: CorpusConfig) -> dict[int, int]:
     """Returns how many counted things a key may have, by what is counted; what is switched off is not in it."""
     limits = {
-        What.IMAGE_URL: config.max_pages_per_image,
         What.IMAGE: config.max_pages_per_image,
         What.PARAGRAPH: config.max_paragraph_repeats,
         What.PAIR_TEXT: config.max_images_per_text,
@@ -88,7 +85,8 @@ def times_of(block: Records) -> Counter[int]:
     """Returns how many n-grams of a block occur how often."""
     ngrams = block["key"][block["what"] == What.NGRAM]
     _, counts = np.unique(ngrams, return_counts=True)
-    return Counter(dict(zip(*map(np.ndarray.tolist, np.unique(counts, return_counts=True)), strict=True)))
+    often, numbers = np.unique(counts, return_counts=True)
+    return Counter(dict(zip(often.tolist(), numbers.tolist(), strict=True)))
 
 
 def cutoff(times: Mapping[int, int], vocabulary: int) -> int:
@@ -123,6 +121,5 @@ def too_rare(block: Records, most: int) -> Iterator[tuple[int, Hit]]:
 def ngrams(words: list[str]) -> list[int]:
     """Returns the keys of the words and pairs of words of a text, in lower case."""
     folded = [word.casefold() for word in words]
-    return [key64(word) for word in folded] + [
-        key64(one, other) for one, other in zip(folded, folded[1:], strict=False)
-    ]
+    pairs = [key64(one, other) for one, other in pairwise(folded)]
+    return [*map(key64, folded), *pairs]

@@ -1,0 +1,251 @@
+"""Documents meet their media: the rules that need both, and what of a document stays.
+
+The order is fixed, so that every drop has one reason: what cannot be had, opt-outs, what occurs too often, rules,
+repetitions in the document; then the document's own: "no image left", and the rules on what is left.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from m3w_builder import rules
+from m3w_builder.config import FRAMES_PER_SECOND, Config
+from m3w_builder.optouts import REASON, evidence, media_refusal
+from m3w_builder.select.frequency import RECORD, Hit, Records, What, records
+from m3w_builder.select.outcomes import Drop, Dropped, Outcome, Reference, drop
+from m3w_builder.select.references import short
+from m3w_builder.tables import Row
+from m3w_builder.types import Reject
+
+PLAYER: Drop = ("video_player", "no media file is known, only the player's page")
+Need = tuple[
+    str, int, str
+]  # document id, node index, what the document is: its kind and, of a pair, its text
+
+
+def needs(reference: Reference) -> Iterator[tuple[str, Need]]:
+    """Yields (kind and URL, need) for each media node that can be had, and its subtitles."""
+    if "withheld" in reference or "earlier" in reference:
+        return
+    tag = reference["kind"]
+    if tag != "interleaved":
+        tag = f"{tag} {reference['text_sha256']}"
+    for index, kind, url, is_file in reference["media"]:
+        if kind == "image" or is_file:
+            yield f"{kind} {url}", (reference["id"], index, tag)
+    for index, url in reference["tracks"]:
+        yield f"subtitles {url}", (reference["id"], index, tag)
+
+
+def join(needed: Iterable[Need], rows: Iterable[Row]) -> Iterator[tuple[str, tuple[int, Row]]]:
+    """Yields (document id, (node index, media row)) for each need of one media URL."""
+    for row in rows:
+        for document, index, _ in needed:
+            yield document, (index, row)
+
+
+def media_records(needed: Iterable[Need], rows: Iterable[Row]) -> Records:
+    """Returns what is counted of one media URL: the pages that show an image, the texts it is paired with."""
+    found = []
+    for row in rows:
+        if row["kind"] != "image" or row["status"] != "ok":
+            continue
+        for document, _, tag in needed:
+            owner, (kind, _, text) = short(document), tag.partition(" ")
+            image = short(row["sha256"])
+            if kind == "interleaved":
+                found.append((image, owner, owner, What.IMAGE))
+            elif kind == "image_text" and text:
+                found.append((image, short(text), owner, What.PAIR_IMAGE))
+                found.append((short(text), image, owner, What.PAIR_TEXT))
+    return records(found)
+
+
+def text_records(reference: Reference) -> Records:
+    """Returns what is counted of one document's texts: its paragraphs, the n-grams of a pair."""
+    owner = short(reference["id"])
+    found = [(key, owner, owner, What.PARAGRAPH) for _, key in reference.get("paragraphs", ())]
+    found += [(key, owner, owner, What.NGRAM) for key in reference.get("ngrams", ())]
+    return records(found)
+
+
+def admit(
+    reference: Reference,
+    media: Iterable[tuple[int, Row]],
+    hits: Iterable[Hit],
+    config: Config,
+) -> Iterator[Outcome]:
+    """Applies the rules that need media; yields rejects of nodes, then the document with what stays, or its reject."""
+    hits = list(hits)
+    rows: dict[int, Row] = {}
+    tracks: list[tuple[int, Row]] = []  # one that could not be had is no reason to drop its video
+    for index, row in media:
+        if row["kind"] != "subtitles":
+            rows[index] = row
+        elif row["status"] == "ok":
+            tracks.append((index, row))
+    drops = {
+        index: found
+        for index, kind, _, is_file in reference["media"]
+        if (found := _media_drop(reference, kind, is_file, rows.get(index), hits, config))
+    }
+    stays = [index for index, *_ in reference["media"] if index not in drops]
+    if reference["kind"] == "interleaved":
+        drops |= _repeated(stays, rows)
+        stays = [index for index in stays if index not in drops]
+    texts = _text_drops(reference, hits, config)
+    verdict = _document_drop(reference, [rows[i] for i in stays], drops, texts, hits, config)
+    if reference["kind"] == "interleaved":
+        for index, kind, url, _ in reference["media"]:
+            if index in drops:
+                yield Dropped(f"{kind}s", Reject(reference["id"], url, "select", *drops[index]))
+        for index in sorted(texts) if not verdict else ():
+            where = Reject(reference["id"], reference["url"], "select", *texts[index])
+            yield Dropped("texts", where)
+    if verdict:
+        yield drop(reference, *verdict)
+    else:
+        yield _kept(reference, {*drops, *texts}, stays, rows, tracks, config)
+
+
+def _media_drop(
+    reference: Reference,
+    kind: str,
+    is_file: bool,
+    row: Row | None,
+    hits: Sequence[Hit],
+    config: Config,
+) -> Drop | None:
+    if "withheld" in reference:
+        return REASON, reference["withheld"]
+    if kind == "video" and not is_file:
+        return PLAYER
+    if row is None:  # fetch obeyed other opt-outs than we do
+        return f"{kind}_unavailable", "not asked for"
+    if row["status"] == REASON:
+        return REASON, row["detail"]
+    if row["status"] != "ok":
+        return f"{kind}_unavailable", row["status"]
+    urls, digests = (row["url"], row["final_url"]), (row["sha256"], row["source_sha256"])
+    if found := media_refusal(urls, digests, row["optouts"], config.rights, row["kind"]):
+        return REASON, evidence(found)
+    if kind == "image":
+        return _too_often(row, hits, config) or rules.image_rule(
+            row["width"], row["height"], row["scores"], config.rules
+        )
+    return None
+
+
+def _too_often(row: Row, hits: Sequence[Hit], config: Config) -> Drop | None:
+    """Returns why an image goes that too many pages show, or too many texts are paired with.
+
+    By its bytes: pictures that only look alike may be the steps of an explanation.
+    """
+    image = short(row["sha256"])
+    for hit in hits:
+        if hit.what == What.IMAGE and hit.key == image:
+            return "image_too_frequent", _beyond(hit, config.corpus.max_pages_per_image, "pages")
+        if hit.what == What.PAIR_IMAGE and hit.key == image:
+            return "image_of_many_texts", _beyond(hit, config.corpus.max_texts_per_image, "texts")
+    return None
+
+
+def _beyond(hit: Hit, limit: int, unit: str) -> str:
+    return f"{hit.times} {unit} > {limit}"
+
+
+def _repeated(stays: Sequence[int], rows: Mapping[int, Row]) -> dict[int, Drop]:
+    """Returns the images and videos whose bytes are above in the document."""
+    first: dict[str, int] = {}
+    return {
+        index: ("repeated_image", "the same bytes are above in the document")
+        for index in stays
+        if first.setdefault(rows[index]["sha256"], index) != index
+    }
+
+
+def _text_drops(reference: Reference, hits: Sequence[Hit], config: Config) -> dict[int, Drop]:
+    """Returns the text nodes that go, by index."""
+    often = {hit.key: hit for hit in hits if hit.what == What.PARAGRAPH}
+    limit = config.corpus.max_paragraph_repeats
+    found = {
+        index: ("paragraph_too_frequent", _beyond(often[key], limit, "pages of the domain"))
+        for index, key in reference.get("paragraphs", ())
+        if key in often
+    }
+    return {**found, **reference.get("drops", {})}
+
+
+def _document_drop(
+    reference: Reference,
+    media: Sequence[Row],
+    drops: Mapping[int, Drop],
+    texts: Mapping[int, Drop],
+    hits: Sequence[Hit],
+    config: Config,
+) -> Drop | None:
+    if not media:
+        if reference["kind"] != "interleaved":
+            return next(iter(drops.values()))
+        return "no_image_left", ", ".join(sorted({reason for reason, _ in drops.values()}))
+    if reference["kind"] == "interleaved":
+        if texts and len(texts) == reference["texts"]:
+            return "no_text_left", ", ".join(sorted({reason for reason, _ in texts.values()}))
+        return None
+    unigrams = reference["unigrams"]
+    if reference["kind"] == "video_text":
+        return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config.rules)
+    for hit in hits:
+        if hit.what == What.PAIR_TEXT:
+            return "text_of_many_images", _beyond(hit, config.corpus.max_images_per_text, "images")
+        if hit.what == What.NGRAM:
+            return "rare_words", f"one occurs {hit.times} times in the texts of all pairs"
+    return rules.image_pair_rule(unigrams, media[0]["width"], media[0]["height"], config.rules)
+
+
+def _kept(
+    reference: Reference,
+    gone: set[int],
+    stays: Sequence[int],
+    rows: Mapping[int, Row],
+    tracks: Iterable[tuple[int, Row]],
+    config: Config,
+) -> Reference:
+    media = [{"node": i, **rows[i]} for i in stays]
+    subtitles = [{"node": i, **row} for i, row in tracks if i in stays]
+    subtitles.sort(key=lambda row: (row["node"], row["url"]))
+    if reference["kind"] == "video_text":
+        seconds = config.select.clip_seconds
+        media = [{**row, "frames": clip(row["frames"], seconds)} for row in media]
+    size = sum(
+        row["length"] + sum(f["length"] for f in row["frames"]) for row in (*media, *subtitles)
+    )
+    names = (
+        "id",
+        "kind",
+        "url",
+        "file",
+        "row",
+        "crawled",
+        "text_sha256",
+        "signature",
+        "characters",
+    )
+    return {
+        **{name: reference[name] for name in names},
+        "keep": [index for index in range(reference["nodes"]) if index not in gone],
+        "media": media,
+        "subtitles": subtitles,
+        "bytes": size + reference["characters"],
+    }
+
+
+def clip(frames: Sequence[Row], seconds: int) -> Sequence[Row]:
+    """Returns the frames of the middle of a video, so many seconds of it; all of a shorter one.
+
+    The text of a pair is about the whole; beginnings are titles, ends are credits. 0 means all.
+    """
+    count = seconds * FRAMES_PER_SECOND or len(frames)
+    first = max(len(frames) - count, 0) // 2
+    return frames[first : first + count]
+
+
+__all__ = ["RECORD", "admit", "clip", "join", "media_records", "needs", "text_records"]

@@ -1,0 +1,56 @@
+"""What finished datasets hold, as references that stand for themselves and are never written again."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from m3w_builder.dedup import page_key, text_key
+from m3w_builder.errors import InputError
+from m3w_builder.near.minhash import signature
+from m3w_builder.samples import Record
+from m3w_builder.select.outcomes import Reference
+from m3w_builder.select.references import short
+from m3w_builder.shards import MANIFEST, open_dataset, read_manifest
+from m3w_builder.tables import Row
+from m3w_builder.types import Text
+
+
+def shards_of(folders: Sequence[str]) -> list[Path]:
+    """Returns the shards of finished datasets; raises InputError for a folder that is none."""
+    found = []
+    for folder in map(Path, folders):
+        if not (folder / MANIFEST).is_file():
+            raise InputError(
+                f"{folder}: expected a finished dataset (dedup.against), found no {MANIFEST} in it"
+            )
+        found += [folder / row["path"] for row in read_manifest(folder)]
+    return found
+
+
+def earlier(shard: Path) -> Iterator[Reference]:
+    """Yields a reference per sample of a shard, with what its copies are known by.
+
+    Its texts are those that were written: what was masked or dropped then is near its page's text, not equal.
+    """
+    name = shard.resolve().parent.name
+    for record in open_dataset(shard).records():
+        texts = [text for text in record["texts"] if text is not None]
+        yield {
+            "earlier": name,
+            **{key: record[key] for key in ("id", "kind", "url", "crawled")},
+            "page": page_key(record["url"]),
+            "text_sha256": text_key(map(Text, texts)),
+            "signature": signature("\n".join(texts)) if record["kind"] == "interleaved" else b"",
+            "characters": sum(map(len, texts)),
+            "media": [_media(info) for info in record["info"] if info["type"] != "text"],
+        }
+
+
+def _media(info: Record) -> Row:
+    return {
+        **{key: info[key] for key in ("sha256", "width", "height")},
+        "kind": info["type"],
+        "phash": info.get("phash", ""),  # absent before it was written
+        "scores": info.get("scores", {}),
+        "frames": info.get("frames", ()),
+        "group": short(info["sha256"]),
+    }
