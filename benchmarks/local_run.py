@@ -12,15 +12,28 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from benchmarks.processes import measure
-from m3w_builder import select, wanted
+from m3w_builder import wanted
 from m3w_builder.config import Config
 from m3w_builder.extract import extract_unit
 from m3w_builder.inputs import plan
+from m3w_builder.near import hamming, lsh
+from m3w_builder.near.components import components
+from m3w_builder.select import (
+    admit,
+    captures,
+    copies,
+    frequency,
+    looks,
+    outcomes,
+    references,
+)
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.write import plan_shards, write_unit
 
@@ -56,14 +69,14 @@ def plain_build(source: str, work: Path, config: Config) -> None:
     fetch.finish()
     selecting = open_stage(work, "select", ["plain"], [fetch])
     parts = groups(
-        (select.partition_of(o, config.select.partitions), o)
+        (outcomes.partition_of(o, config.select.partitions), o)
         for o in _outcomes(extract, fetch, config)
     )
-    for part, outcomes in parts.items():
+    for part, found in parts.items():
         run_unit(
             selecting.folder,
             f"{part}",
-            lambda p=part, o=outcomes: select.write_partition(p, o, selecting.folder),
+            lambda p=part, o=found: outcomes.write_partition(p, o, selecting.folder),
         )
     selecting.finish()
     writing = open_stage(work, "write", ["plain"], [selecting])
@@ -94,33 +107,64 @@ def _requests(extract: Stage, config: Config) -> Iterator[tuple[str, object]]:
         yield from ((wanted.unit_of(r, config.fetch.buckets), r) for r in map(wanted.give_up, left))
 
 
-def _outcomes(extract: Stage, fetch: Stage, config: Config) -> Iterator[select.Outcome]:
-    references = [r for file in extract.files("documents") for r in select.references(file)]
-    media = groups(pair for file in fetch.files("media") for pair in select.media_rows(file))
-    captures = [
+def _outcomes(extract: Stage, fetch: Stage, config: Config) -> Iterator[outcomes.Outcome]:
+    """Selects with the functions of `pipelines.select`, one after the other."""
+    rows = [r for file in extract.files("documents") for r in references.references(file, config)]
+    settled = [
+        captures.settle(o) if isinstance(o, dict) else o
+        for group in groups((captures.page_of(r), r) for r in rows).values()
+        for o in captures.one_capture(group)
+    ]
+    ours = [o for o in settled if isinstance(o, dict)]
+    media = groups(_with_looks(fetch, config))
+    needed = groups(need for reference in ours for need in admit.needs(reference))
+    met = [(needs, media.get(url, [])) for url, needs in needed.items()]
+    joined = groups(j for pair in met for j in admit.join(*pair))
+    hits = groups(_hits(ours, met, config))
+    decided = [
         o
-        for rows in groups((select.page_of(r), r) for r in references).values()
-        for o in select.one_capture(rows)
+        for r in ours
+        for o in admit.admit(
+            r, joined.get(r["id"], []), hits.get(references.short(r["id"]), []), config
+        )
     ]
-    judged = [
-        o if isinstance(o, select.Dropped) else select.judge(o, config.select, config.rights)
-        for o in captures
-    ]
-    kept = [o for o in judged if not isinstance(o, select.Dropped)]
-    yield from (o for o in judged if isinstance(o, select.Dropped))
-    needed = groups(need for reference in kept for need in select.needs(reference))
-    joined = groups(
-        j for url, needs in needed.items() for j in select.join(needs, media.get(url, []))
+    kept = [o for o in decided if isinstance(o, dict)]
+    yield from (o for o in settled if not isinstance(o, dict))
+    yield from decided
+    block = np.concatenate([copies.entries(row) for row in kept])
+    ranked = dict(map(copies.copy_of, kept))
+    alike = groups(
+        (label, ranked[member])
+        for member, label in zip(*components(lsh.edges(block, config.dedup)), strict=True)
     )
-    admitted = [
-        o
-        for r in kept
-        for o in select.admit(r, joined.get(r["id"], []), config.select, config.rights)
-    ]
-    yield from (o for o in admitted if isinstance(o, select.Dropped))
-    stays = groups((select.content_of(o), o) for o in admitted if not isinstance(o, select.Dropped))
-    for copies in stays.values():
-        yield from select.one_copy(copies)
+    for group in alike.values():
+        yield from copies.others_go(group)
+
+
+def _with_looks(fetch: Stage, config: Config) -> Iterator[tuple[str, references.Row]]:
+    items = [item for file in fetch.files("media") for item in references.media_rows(file)]
+    images = [item for item in items if looks.is_image(item)]
+    yield from (item for item in items if not looks.is_image(item))
+    edges = hamming.image_edges(
+        np.concatenate([looks.pack(item) for item in images]), config.dedup.image_distance
+    )
+    label = dict(zip(*components(edges), strict=True))
+    for item in images:
+        sha, _ = looks.by_bytes(item)
+        yield from looks.with_group(sha, [label.get(np.uint64(sha), sha)], [item])
+
+
+def _hits(
+    ours: Sequence[outcomes.Reference],
+    met: Sequence[tuple[list[admit.Need], list[references.Row]]],
+    config: Config,
+) -> Iterator[tuple[int, frequency.Hit]]:
+    texts = np.concatenate([admit.text_records(row) for row in ours])
+    counted = np.concatenate([admit.media_records(*pair) for pair in met])
+    for block in (texts, counted):
+        yield from frequency.too_many(block, frequency.bounds(config.corpus))
+    most = frequency.cutoff(frequency.times_of(texts), config.corpus.vocabulary)
+    yield from frequency.too_rare(texts, most)
 
 
 def multiply(source: Path, target: Path, copies: int) -> None:
