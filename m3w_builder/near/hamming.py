@@ -93,14 +93,14 @@ def _near(key: Words, hashes: Words, distance: int) -> Places:
         bits += np.bitwise_count(here[1, :count] ^ words[1][left + step])
         near = left[np.flatnonzero(bits <= distance)]
         if near.size:
-            near = near[_bits(hashes[near], hashes[near + step]) <= distance]
+            near = near[bits_apart(hashes[near], hashes[near + step]) <= distance]
             near = near[roots[near] != roots[near + step]]
             found.append(np.stack((near, near + step), axis=1))
             roots = _joined(roots, near, near + step)
     return np.concatenate(found)
 
 
-def _bits(some: Words, others: Words) -> Places:
+def bits_apart(some: Words, others: Words) -> Places:
     """Returns int64[n]: in how many bits hashes [n, 4] differ; FAR where that is too much for them."""
     bits = _ones(some ^ others)
     bits[SET_PER_BIT * bits > _ones(some) + _ones(others)] = FAR
@@ -146,7 +146,7 @@ def within(queries: Words, index: Words, distance: int) -> tuple[Places, Places]
         some = np.bitwise_count(words[0] ^ query[0])
         some += np.bitwise_count(words[1] ^ query[1])
         maybe = np.flatnonzero(some <= distance)
-        apart = _bits(index[maybe], query)
+        apart = bits_apart(index[maybe], query)
         if apart.size and apart.min() <= distance:
             place[row], bits[row] = maybe[apart.argmin()], apart.min()
     return place, bits
