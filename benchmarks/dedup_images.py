@@ -39,7 +39,7 @@ from m3w_builder.errors import InputError, MediaError
 from m3w_builder.media import StoredImage, measure_image, pixels
 from m3w_builder.media.hashes import perceptual_hashes
 from m3w_builder.media.kinds import sniffed
-from m3w_builder.media.measure import HASH_SIDE
+from m3w_builder.media.measure import GREY_SIDE
 from m3w_builder.near.hamming import bits_apart, hash_words, image_edges, image_entries
 from m3w_builder.rules import image_rule
 from m3w_builder.warc.heads import Record
@@ -302,7 +302,7 @@ def speed(shown: Sequence[Picture]) -> dict[str, float]:
 
 def grey_copy(body: bytes) -> Image.Image:
     return pixels.scaled(
-        pixels.opened(body, sniffed(body), FETCH.max_image_pixels), HASH_SIDE, grey=True
+        pixels.opened(body, sniffed(body), FETCH.max_image_pixels), GREY_SIDE, grey=True
     )
 
 

@@ -31,7 +31,7 @@ from m3w_builder.config import FetchConfig
 from m3w_builder.media import StoredImage, measure_image, pixels
 from m3w_builder.media.hashes import distance, perceptual_hashes
 from m3w_builder.media.kinds import sniffed
-from m3w_builder.media.measure import GREY_SIDE, HASH_SIDE, grey_scores
+from m3w_builder.media.measure import GREY_SIDE, grey_scores
 from m3w_builder.media.strip import strip_jpeg
 
 ROUNDS = 60
@@ -93,13 +93,13 @@ def speed() -> dict[str, float]:
     others = {k: coded(small, k, quality=85) for k in ("JPEG", "WEBP", "AVIF", "PNG")}
 
     def scaled() -> Image.Image:
-        return pixels.scaled(pixels.opened(photo, kind, 10**8), HASH_SIDE, grey=True)
+        return pixels.scaled(pixels.opened(photo, kind, 10**8), GREY_SIDE, grey=True)
 
     grey = scaled()
     work: dict[str, Callable[[], object]] = {
         "measure_image without safety": lambda: measure_image(photo, config=BARE),
         "  walk over the segments": lambda: strip_jpeg(photo),
-        "  header and decode to grey at 1/4": scaled,
+        "  header and decode to grey at 1/8": scaled,
         "  hashes": lambda: perceptual_hashes(grey),
         "  flatness, entropy, sharpness": lambda: grey_scores(
             pixels.scaled(grey, GREY_SIDE, grey=True)

@@ -352,7 +352,7 @@ def test_only_one_decode_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
     measure(jpeg(1280, 960))
-    assert loads == [("L", (320, 240))]
+    assert loads == [("L", (160, 120))]
     loads.clear()
     measure_image(jpeg(1280, 960), config=FetchConfig(safety="test_media:nothing"))
     assert loads == [("RGB", (640, 480))]

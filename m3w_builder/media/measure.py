@@ -25,9 +25,7 @@ from m3w_builder.media.scorers import SIDE as SCORER_SIDE
 from m3w_builder.media.scorers import scorers
 from m3w_builder.media.strip import STRIP, Stripped
 
-# Pixels: no side of a copy falls below this by halving. Hashes want the larger one: what halving aliases
-# must lie above the frequencies that they look at, or the copy of another size has another hash.
-HASH_SIDE, GREY_SIDE = 128, 64
+GREY_SIDE = 64  # pixels: no side of the copy that is measured falls below this by scaling
 
 LEVELS = np.arange(256.0)
 
@@ -72,11 +70,10 @@ def measure_image(body: bytes, *, config: FetchConfig) -> StoredImage:
     width, height = picture.size
     called = scorers(config)
     with pixels.decoding(kind):
-        small = pixels.scaled(picture, SCORER_SIDE if called else HASH_SIDE, grey=not called)
-    grey = pixels.scaled(small, HASH_SIDE, grey=True)
+        small = pixels.scaled(picture, SCORER_SIDE if called else GREY_SIDE, grey=not called)
+    grey = pixels.scaled(small, GREY_SIDE, grey=True)
     phash, phash64, phash_firm, quality = perceptual_hashes(grey)
-    scores = grey_scores(pixels.scaled(grey, GREY_SIDE, grey=True))
-    scores["pdq_quality"] = float(quality)
+    scores = {**grey_scores(grey), "pdq_quality": float(quality)}
     for score in called:
         scores |= score(small)
     stored, extension = (plain.body, kind.keep) if kept else pixels.encoded(picture, image, kind)

@@ -3,7 +3,7 @@
 A hash is cut into chunks; images that agree in a whole chunk meet in a bucket, where the distance is
 counted. Hashes that differ in fewer bits than there are chunks agree in one (Norouzi, Punjani, Fleet
 2012, "Fast search in Hamming space with multi-index hashing"): these pairs are all found. Of those
-further apart most are; docs/images.md has the shares, and why there are 13 chunks.
+further apart most are; docs/images.md has the shares, and what other numbers of chunks cost.
 
 Hashes are near when they differ in at most `distance` bits, and in no more than a quarter of the bits
 that are set in both together. The second limit is for hashes of few set bits (the firm ones of plain
@@ -17,16 +17,28 @@ Words = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
 WORDS = 4  # of 64 bits in a hash, the first digit in the first one
-CHUNKS = (
-    13  # of 19 or 20 bits: every 13th, so that each chunk has of all rows and columns of the DCT
-)
+CHUNKS = 15  # of 17 bits, one of 18
 CHUNK_BITS = -(-64 * WORDS // CHUNKS)
 MIN_QUALITY = 50  # PDQ's authors: hashes of less are not to be matched
 MIN_ONES = 16  # set bits of a hash below which there is nothing to compare
 SET_PER_BIT = 4  # bits set in both hashes together for each bit in which they may differ
 FAR = 64 * WORDS + 1  # more bits than a hash has
-MAX_COMPARED = 2048  # hashes of a bucket that one is compared with
+MAX_COMPARED = 4096  # hashes of a bucket that one is compared with
 IMAGE = np.dtype([("key", "<u8"), ("image", "<u8"), ("hash", "<u8", (WORDS,))])
+
+
+def _weights() -> NDArray[np.int64]:
+    """Returns int64[256, 15]: what each bit adds to the value of each chunk.
+
+    A chunk has bits of all rows and columns of the DCT. An even number of chunks would part its odd
+    frequencies from the even ones, and in symmetric pictures one of the two is zero.
+    """
+    row, column = np.divmod(np.arange(64 * WORDS), 16)
+    of_chunk = (2 * row + column)[:, None] % CHUNKS == np.arange(CHUNKS)
+    return np.where(of_chunk, 1 << (of_chunk.cumsum(axis=0) - of_chunk), 0)
+
+
+_WEIGHTS = _weights()
 
 
 def hash_words(phash: str) -> Words:
@@ -35,16 +47,16 @@ def hash_words(phash: str) -> Words:
 
 
 def image_entries(sha256: str, phash: str, quality: float) -> NDArray[np.void]:
-    """Returns IMAGE[13], one per chunk; IMAGE[0] for an image that shows too little to be matched.
+    """Returns IMAGE[15], one per chunk; IMAGE[0] for an image that shows too little to be matched.
 
     `sha256` is that of the stored bytes, `phash` of 256 bits as hex digits, `quality` PDQ's (0 to 100).
     """
     if not phash or quality < MIN_QUALITY or int(phash, 16).bit_count() < MIN_ONES:
         return np.empty(0, IMAGE)
-    bits = f"{int(phash, 16):0256b}"
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(phash), dtype=np.uint8))
     entries = np.empty(CHUNKS, IMAGE)
-    entries["key"] = [n << CHUNK_BITS | int(bits[n::CHUNKS], 2) for n in range(CHUNKS)]
-    entries["image"] = int(sha256[:16], 16)
+    entries["key"] = (np.arange(CHUNKS) << CHUNK_BITS) + bits @ _WEIGHTS
+    entries["image"] = np.uint64(int(sha256[:16], 16))
     entries["hash"] = hash_words(phash)
     return entries
 
