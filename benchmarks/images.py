@@ -28,14 +28,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from m3w_builder.config import FetchConfig
-from m3w_builder.media import measure_image, pixels
+from m3w_builder.media import StoredImage, measure_image, pixels
 from m3w_builder.media.hashes import distance, perceptual_hashes
 from m3w_builder.media.kinds import sniffed
 from m3w_builder.media.measure import GREY_SIDE, grey_scores
 from m3w_builder.media.strip import strip_jpeg
 
 ROUNDS = 60
-PDQ_BITS, SHORT_BITS = 31, 8  # a copy is what differs in no more
+BITS = 31, 31, 8  # of PDQ, the firm and the short hash: a copy is what differs in no more
 BARE, SAFE = FetchConfig(safety="off"), FetchConfig()
 
 
@@ -100,8 +100,10 @@ def speed() -> dict[str, float]:
         "measure_image without safety": lambda: measure_image(photo, config=BARE),
         "  walk over the segments": lambda: strip_jpeg(photo),
         "  header and decode to grey at 1/8": scaled,
-        "  both hashes": lambda: perceptual_hashes(grey),
-        "  flatness, entropy, sharpness": lambda: grey_scores(grey),
+        "  hashes": lambda: perceptual_hashes(grey),
+        "  flatness, entropy, sharpness": lambda: grey_scores(
+            pixels.scaled(grey, GREY_SIDE, grey=True)
+        ),
         "measure_image of one with EXIF": lambda: measure_image(with_exif, config=BARE),
         "measure_image with opennsfw": lambda: measure_image(photo, config=SAFE),
         "Pillow: decode to RGB": lambda: Image.open(io.BytesIO(photo)).convert("RGB"),
@@ -199,39 +201,46 @@ def on_white(body: bytes) -> Image.Image:
 
 
 def print_copies(folder: Path) -> None:
-    """Prints a row per change: the share found by PDQ, by the short hash, and the mean distances."""
+    """Prints a row per change: the share found by each hash, and the mean distances."""
     images = real(folder)
     hashes, qualities, matches = {}, [], defaultdict(list)
     for key, (_, body) in images.items():
         one = measure_image(body, config=BARE)
-        hashes[key] = one.phash, one.phash64
+        hashes[key] = one
         qualities.append(one.scores["pdq_quality"])
         picture = on_white(body)
         for change, changed in CHANGES.items():
             other = measure_image(changed(picture), config=BARE)
-            matches[change].append(
-                (distance(one.phash, other.phash), distance(one.phash64, other.phash64))
-            )
+            matches[change].append(distances(one, other))
     low = sum(quality < 50 for quality in qualities)
     print(f"{len(images)} images, {low} with a PDQ quality below 50; found (mean bits):\n")
-    print(f"| change | PDQ, {PDQ_BITS} bits | 64 bits, {SHORT_BITS} bits |\n| --- | --- | --- |")
+    print("| change | PDQ, 31 bits | firm, 31 bits | 64 bits, 8 bits |\n| --- | --- | --- | --- |")
     for change, found in matches.items():
         cells = [
             f"{100 * mean(pair[n] <= bits for pair in found):.0f} % ({mean(p[n] for p in found):.1f})"
-            for n, bits in ((0, PDQ_BITS), (1, SHORT_BITS))
+            for n, bits in enumerate(BITS)
         ]
         print(f"| {change} | {' | '.join(cells)} |")
     keys = sorted(images)
     pairs = [
-        (distance(hashes[a][0], hashes[b][0]), distance(hashes[a][1], hashes[b][1]), a, b)
+        distances(hashes[a], hashes[b])
         for n, a in enumerate(keys)
         for b in keys[n + 1 :]
         if images[a][0] != images[b][0]
     ]
-    false = [sum(pair[n] <= bits for pair in pairs) for n, bits in ((0, PDQ_BITS), (1, SHORT_BITS))]
-    nearest = [min(pair[n] for pair in pairs) for n in (0, 1)]
-    print(f"\n{len(pairs):,} pairs of two sites: {false[0]} and {false[1]} false matches, ")
-    print(f"the nearest {nearest[0]} and {nearest[1]} bits apart")
+    false = [sum(pair[n] <= bits for pair in pairs) for n, bits in enumerate(BITS)]
+    nearest = [min(pair[n] for pair in pairs) for n in range(len(BITS))]
+    print(f"\n{len(pairs):,} pairs of two sites; false matches of PDQ, firm, 64 bits: {false}")
+    print(f"the nearest {nearest} bits apart")
+
+
+def distances(one: StoredImage, other: StoredImage) -> tuple[int, int, int]:
+    """Returns in how many bits two pictures differ: PDQ, the firm and the short hash."""
+    return (
+        distance(one.phash, other.phash),
+        distance(one.phash_firm, other.phash_firm),
+        distance(one.phash64, other.phash64),
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def test_every_change_has_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [line.split(" | ")[0] for line in shown.splitlines()[4:21]] == [
         f"| {change}" for change in images.CHANGES
     ]
-    assert "1 pairs of two sites: 0 and 0 false matches" in shown
+    assert "1 pairs of two sites; false matches of PDQ, firm, 64 bits: [0, 0, 0]" in shown
 
 
 def test_speed_is_one_json_object(

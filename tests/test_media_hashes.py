@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from m3w_builder.media.hashes import distance, perceptual_hashes
 
@@ -38,8 +38,8 @@ REFERENCE = (
 
 @pytest.mark.parametrize("kind", range(3))
 def test_digits_are_those_of_the_reference(kind: int) -> None:
-    phash, _, quality = perceptual_hashes(pattern(kind))
-    assert (phash, quality) == REFERENCE[kind]
+    found = perceptual_hashes(pattern(kind))
+    assert (found.phash, found.quality) == REFERENCE[kind]
 
 
 def test_digits_are_those_of_the_package_where_it_is_installed() -> None:
@@ -47,9 +47,9 @@ def test_digits_are_those_of_the_package_where_it_is_installed() -> None:
     for seed in range(20):
         small = photo(seed).resize((64, 64), Image.Resampling.BICUBIC)
         bits, quality = pdqhash.compute(np.asarray(small.convert("RGB")))
-        phash, _, ours = perceptual_hashes(photo(seed))
-        assert distance(phash, np.packbits(bits.astype(bool)).tobytes().hex()) <= 2
-        assert ours == quality
+        ours = perceptual_hashes(photo(seed))
+        assert distance(ours.phash, np.packbits(bits.astype(bool)).tobytes().hex()) <= 2
+        assert ours.quality == quality
 
 
 def recompressed(image: Image.Image, quality: int) -> Image.Image:
@@ -67,14 +67,16 @@ def test_copies_are_near_and_others_far(seed: int) -> None:
         "other aspect": image.resize((200, 200), Image.Resampling.LANCZOS),
         "brighter": ImageEnhance.Brightness(image).enhance(1.2),
     }
-    phash, phash64, _ = perceptual_hashes(image)
+    phash, phash64, firm, _ = perceptual_hashes(image)
     for name, copy in copies.items():
-        near, near64, _ = perceptual_hashes(copy)
+        near, near64, near_firm, _ = perceptual_hashes(copy)
         assert distance(phash, near) <= 31, name
+        assert distance(firm, near_firm) <= 31, name
         assert distance(phash64, near64) <= 8, name
     for other in (photo(seed + 100), ImageOps.mirror(image)):
-        far, far64, _ = perceptual_hashes(other)
+        far, far64, far_firm, _ = perceptual_hashes(other)
         assert distance(phash, far) > 60
+        assert distance(firm, far_firm) > 60
         assert distance(phash64, far64) > 12
 
 
@@ -88,8 +90,18 @@ def test_a_cropped_margin_is_forgiven_by_the_short_hash_alone() -> None:
     assert sum(near64) > 12 > sum(near)
 
 
+def test_firm_bits_are_bits_of_pdq_that_noise_does_not_turn() -> None:
+    symmetric = Image.new("L", (300, 300), "white")  # half of its frequencies are zero
+    ImageDraw.Draw(symmetric).ellipse((40, 90, 260, 210), fill=120, outline=0, width=6)
+    phash, _, firm, _ = perceptual_hashes(symmetric)
+    assert int(firm, 16) & ~int(phash, 16) == 0
+    assert 64 > int(firm, 16).bit_count() > 30
+    noisy, _, noisy_firm, _ = perceptual_hashes(recompressed(symmetric, 50))
+    assert distance(firm, noisy_firm) < 8 < distance(phash, noisy)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (3000, 2), (64, 64), (65, 63)])
 def test_every_size_has_a_hash(size: tuple[int, int]) -> None:
-    phash, phash64, quality = perceptual_hashes(Image.new("L", size, 100))
-    assert (len(phash), len(phash64), quality) == (64, 16, 0)
-    assert phash == "0" * 64  # nothing to see
+    found = perceptual_hashes(Image.new("L", size, 100))
+    assert (len(found.phash64), found.quality) == (16, 0)
+    assert found.phash == found.phash_firm == "0" * 64  # nothing to see

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from itertools import combinations
+from time import process_time
 
 import numpy as np
 import pytest
@@ -11,9 +12,19 @@ from numpy.typing import NDArray
 
 from m3w_builder.media.hashes import distance
 from m3w_builder.near import hamming
-from m3w_builder.near.hamming import CHUNKS, IMAGE, image_edges, image_entries, within
+from m3w_builder.near.hamming import (
+    CHUNK_BITS,
+    CHUNKS,
+    IMAGE,
+    MIN_ONES,
+    hash_words,
+    image_edges,
+    image_entries,
+    within,
+)
 
 GUARANTEED = CHUNKS - 1  # bits: so few flips leave one chunk whole
+PHOTO = sha256(b"photo").hexdigest()
 
 flips = st.lists(st.integers(0, 255), max_size=40)
 
@@ -58,11 +69,17 @@ def groups(edges: set[tuple[int, int]], count: int) -> set[frozenset[int]]:
     return {frozenset(members) for members in group.values()}
 
 
+def are_near(one: str, other: str, bits: int) -> bool:
+    ones = int(one, 16).bit_count() + int(other, 16).bit_count()
+    return distance(one, other) <= min(bits, ones // 4)
+
+
 def brute_force(hashes: list[str], bits: int) -> set[tuple[int, int]]:
+    seen = [(n, phash) for n, phash in enumerate(hashes) if int(phash, 16).bit_count() >= MIN_ONES]
     return {
         (min(image(a), image(b)), max(image(a), image(b)))
-        for (a, one), (b, other) in combinations(enumerate(hashes), 2)
-        if distance(one, other) <= bits
+        for (a, one), (b, other) in combinations(seen, 2)
+        if are_near(one, other, bits)
     }
 
 
@@ -90,17 +107,19 @@ def test_order_repetition_and_spreading_change_nothing(hashes, random, parts) ->
 
 
 def test_an_entry_has_the_number_and_the_bits_of_its_chunk() -> None:
-    phash = "".join(f"{n:04x}" for n in range(100, 100 + CHUNKS))
-    found = image_entries("0123456789abcdef" * 4, phash, 50.0)
+    found = image_entries("0123456789abcdef" * 4, PHOTO, 50.0)
     assert found.dtype == IMAGE
-    assert found["key"].tolist() == [n << 16 | 100 + n for n in range(CHUNKS)]
+    assert (found["key"] >> CHUNK_BITS).tolist() == list(range(CHUNKS))
     assert set(found["image"].tolist()) == {0x0123456789ABCDEF}
-    assert [f"{word:016x}" for word in found["hash"][0]] == [
-        phash[i : i + 16] for i in (0, 16, 32, 48)
-    ]
+    assert ["".join(f"{word:016x}" for word in row) for row in found["hash"]] == [PHOTO] * CHUNKS
+    for place in range(256):  # each bit is in the key of one chunk
+        other = image_entries(sha(0), f"{flipped(int(PHOTO, 16), [place]):064x}", 50.0)
+        assert (other["key"] != found["key"]).sum() == 1
 
 
-@pytest.mark.parametrize(("phash", "quality"), [("0" * 64, 49.0), ("f" * 64, 0.0), ("", 100.0)])
+@pytest.mark.parametrize(
+    ("phash", "quality"), [(PHOTO, 49.0), (PHOTO, 0.0), ("", 100.0), ("1" * 15 + "0" * 49, 100.0)]
+)
 def test_what_shows_too_little_is_matched_with_nothing(phash: str, quality: float) -> None:
     assert len(image_entries(sha(0), phash, quality)) == 0
 
@@ -109,13 +128,66 @@ def test_no_images_have_no_edges() -> None:
     assert image_edges(np.empty(0, IMAGE), 31).shape == (0, 2)
 
 
+def test_hashes_of_few_set_bits_must_be_nearer() -> None:
+    few, many = "f" * 5 + "0" * 59, PHOTO
+    for bits, hash_ in ((10, few), (31, many)):
+        whole = int(hash_, 16)
+        ones = [place for place in range(256) if whole >> place & 1]
+        for flips_, found in ((bits // 2, True), (bits + 1, False)):
+            other = flipped(
+                whole, ones[: flips_ // 2] + list(range(100, 100 + flips_ - flips_ // 2))
+            )
+            assert (within(words([hash_]), words([f"{other:064x}"]), 31)[0] == 0).all() == found
+
+
+def test_a_full_bucket_is_not_compared_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming, "MAX_COMPARED", 256)
+    rng = np.random.default_rng(5)
+    block = np.zeros(60_000, IMAGE)  # all in one bucket: what shows the same flat chunk
+    block["image"] = rng.permutation(len(block))
+    block["hash"] = rng.integers(0, 2**64, (len(block), 4), dtype=np.uint64)
+    copies = np.flatnonzero(block["image"] % 100 == 99)
+    block["hash"][copies] = block["hash"][np.argsort(block["image"])][block["image"][copies] - 1]
+    start = process_time()
+    found = pairs(image_edges(block, 31))
+    assert process_time() - start < 5  # half a second; all pairs would take 10
+    assert found == {(n - 1, n) for n in range(99, len(block), 100)}
+
+
+def test_a_crowd_of_copies_has_few_edges() -> None:
+    rng = np.random.default_rng(6)
+    block = np.zeros(20_000, IMAGE)  # one picture in as many encodings
+    block["image"] = np.arange(len(block))
+    block["hash"] = words([PHOTO])
+    block["hash"][:, 3] ^= np.uint64(1) << rng.integers(0, 64, len(block), dtype=np.uint64)
+    block["hash"][:, 2] ^= np.uint64(1) << rng.integers(0, 64, len(block), dtype=np.uint64)
+    edges = image_edges(block, 31)
+    assert len(edges) < 2 * len(block)
+    assert components(edges, len(block)) == 1
+
+
+def components(edges: NDArray[np.uint64], count: int) -> int:
+    """Returns the number of connected components of images 0 to count - 1."""
+    root = list(range(count))
+
+    def find(member: int) -> int:
+        while root[member] != member:
+            root[member] = member = root[root[member]]
+        return member
+
+    for a, b in edges.tolist():
+        root[find(a)] = find(b)
+    return sum(find(member) == member for member in range(count))
+
+
+def words(hashes: list[str]) -> NDArray[np.uint64]:
+    return np.stack([hash_words(phash) for phash in hashes])
+
+
 @given(crowds(), crowds(), st.integers(0, 31))
 def test_nearest_is_the_brute_force_one(asked: list[str], known: list[str], bits: int) -> None:
-    query, index = (np.stack([hamming.hash_words(h) for h in some]) for some in (asked, known))
-    place, apart = within(query, index, bits)
+    place, apart = within(words(asked), words(known), bits)
     for one, found, differ in zip(asked, place, apart, strict=True):
-        distances = [distance(one, other) for other in known]
-        nearest = min(distances)
-        assert (found, differ) == (
-            (distances.index(nearest), nearest) if nearest <= bits else (-1, bits + 1)
-        )
+        near = [(distance(one, h), n) for n, h in enumerate(known) if are_near(one, h, bits)]
+        nearest, first = min(near, default=(bits + 1, -1))
+        assert (found, differ) == (first, nearest)

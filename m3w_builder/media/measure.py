@@ -45,6 +45,7 @@ class StoredImage:
     reencoded: bool  # the pixels were coded anew
     phash: str = ""  # PDQ, 64 hex digits
     phash64: str = ""  # the 64-bit hash that forgives crops, 16 hex digits
+    phash_firm: str = ""  # PDQ without the bits that noise may turn, 64 hex digits
     # flatness (grey levels), entropy (bits), sharpness, pdq_quality (0 to 100), nsfw (0 to 1), ...
     scores: dict[str, float] = field(default_factory=dict)
 
@@ -71,12 +72,14 @@ def measure_image(body: bytes, *, config: FetchConfig) -> StoredImage:
     with pixels.decoding(kind):
         small = pixels.scaled(picture, SCORER_SIDE if called else GREY_SIDE, grey=not called)
     grey = pixels.scaled(small, GREY_SIDE, grey=True)
-    phash, phash64, quality = perceptual_hashes(grey)
+    phash, phash64, phash_firm, quality = perceptual_hashes(grey)
     scores = {**grey_scores(grey), "pdq_quality": float(quality)}
     for score in called:
         scores |= score(small)
     stored, extension = (plain.body, kind.keep) if kept else pixels.encoded(picture, image, kind)
-    return StoredImage(stored, extension, width, height, not kept, phash, phash64, scores)
+    return StoredImage(
+        stored, extension, width, height, not kept, phash, phash64, phash_firm, scores
+    )
 
 
 def grey_scores(grey: Image.Image) -> dict[str, float]:
