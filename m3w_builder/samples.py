@@ -127,6 +127,7 @@ def _image(node: Image, media: Media, prefix: str) -> _Entry:
         "sha256": media.sha256,
         "source_sha256": media.source_sha256,
         "phash": media.phash,
+        "phash_firm": media.phash_firm,
         "reencoded": media.reencoded,
         "origin": media.origin,
         "path": node.path,

@@ -183,6 +183,7 @@ class Media:
     reencoded: bool = False
     phash: str = ""  # images: PDQ, 64 hex digits
     phash64: str = ""  # images: the hash that forgives crops, 16 hex digits
+    phash_firm: str = ""  # images: PDQ without the bits that noise may turn, 64 hex digits
     scores: dict[str, float] = field(default_factory=dict)  # "flatness", ...
     etag: str = ""  # of the live answer, for a conditional re-fetch
     last_modified: str = ""

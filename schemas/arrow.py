@@ -92,6 +92,7 @@ MEDIA = _schema(
     ("reencoded", BOOL),
     ("phash", STRING),
     ("phash64", STRING),
+    ("phash_firm", STRING),
     ("scores", SCORES),
     ("etag", STRING),
     ("last_modified", STRING),

@@ -91,7 +91,7 @@ def image(name="s1", width=640, height=480, **fields):
         "length": 1000,
         "frames": [],
         "scores": {"flatness": 40.0},
-        "phash": "",
+        "phash_firm": "",
         "group": short(sha(name)),
     }
     return {**found, **fields}

@@ -124,6 +124,7 @@ class Unit:
             reencoded=image.reencoded,
             phash=image.phash,
             phash64=image.phash64,
+            phash_firm=image.phash_firm,
             scores=image.scores,
             offset=offset,
             length=length,

@@ -49,7 +49,7 @@ def _media(info: Record) -> Row:
     return {
         **{key: info[key] for key in ("sha256", "width", "height")},
         "kind": info["type"],
-        "phash": info.get("phash", ""),  # absent before it was written
+        "phash_firm": info.get("phash_firm", ""),  # absent before it was written
         "scores": info.get("scores", {}),
         "frames": info.get("frames", ()),
         "group": short(info["sha256"]),

@@ -32,10 +32,10 @@ def _image(item: Item) -> Row:
 def pack(item: Item) -> NDArray[np.void]:
     """Returns under which keys an image may meet those that look like it."""
     image = _image(item)
-    if not image["phash"]:
+    if not image["phash_firm"]:
         return np.empty(0, hamming.IMAGE)
     quality = image["scores"].get("pdq_quality", 0.0)
-    return hamming.image_entries(image["sha256"], image["phash"], quality)
+    return hamming.image_entries(image["sha256"], image["phash_firm"], quality)
 
 
 def by_bytes(item: Item) -> tuple[int, Item]:
