@@ -81,6 +81,7 @@ class Metadata:
     links: tuple[Element, ...]  # rel=image_src
     titles: tuple[Element, ...]
     source: bytes | None = None  # the page in UTF-8: a word it does not have is not looked for
+    licences: tuple[Element, ...] = ()  # links whose rel names a licence
     _parsed: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -116,6 +117,12 @@ class Metadata:
         if _of_type(self.root, kind=kind):
             found.extend(t for t in _microdata(self.root) if kind in types(t))
         return found[:MAX_THINGS]
+
+    def main_things(self, word: str) -> Iterator[Thing]:
+        """Yields what the page is about, of the JSON-LD scripts that hold a word."""
+        for index, script in enumerate(self.scripts):
+            if word in (script.text or ""):
+                yield from _main(self._json(index))
 
     def lead_images(self, most: int = MAX_LEADS) -> list[Lead]:
         """Returns the pictures the page puts forward, the most trusted first, each once.
@@ -201,6 +208,7 @@ def read_metadata(root: Element, base: str, source: bytes | None = None) -> Meta
     metas: list[Meta] = []
     scripts: list[Element] = []
     links: list[Element] = []
+    licences: list[Element] = []
     titles: list[Element] = []
     for element in root.iter("meta", "script", "link", "title"):
         tag = element.tag
@@ -217,13 +225,19 @@ def read_metadata(root: Element, base: str, source: bytes | None = None) -> Meta
                 if name in _RIGHTS_HEADERS:
                     metas.append(Meta(name, content, element))
         elif tag == "link":
-            if (element.get("rel") or "").lower() == "image_src":
+            rel = (element.get("rel") or "").lower()
+            if rel == "image_src":
                 links.append(element)
+            elif ("licen" in rel or "copyright" in rel) and len(licences) < MAX_META:
+                licences.append(element)
         elif not titles:
             parent = element.getparent()
             if parent is None or parent.tag != "svg":
                 titles.append(element)
-    return Metadata(root, base, tuple(metas), tuple(scripts), tuple(links), tuple(titles), source)
+    return Metadata(
+        *(root, base, tuple(metas), tuple(scripts), tuple(links), tuple(titles)),
+        *(source, tuple(licences)),
+    )
 
 
 def parse_json(script: str) -> Any:
