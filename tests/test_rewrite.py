@@ -193,6 +193,7 @@ def test_dry_run_tells_the_same_and_writes_nothing(tmp_path: Path) -> None:
     assert shards.rewrite(folder, pages) == told
 
 
+@pytest.mark.slow
 def test_several_workers_write_the_same_bytes(tmp_path: Path) -> None:
     folders = [dataset(tmp_path / name) for name in ("a", "b")]
     for workers, folder in enumerate(folders, 1):
@@ -267,10 +268,10 @@ def test_build_that_wrote_the_shards_owns_them_no_more(tmp_path: Path) -> None:
         assert (folder / OWNER).read_text() == "write-0123456789abcdef, changed since\n"
 
 
-@pytest.mark.parametrize("judge", [pages, pairs])
+@pytest.mark.parametrize("judge", [pytest.param(pages, marks=pytest.mark.slow), pairs])
 def test_killed_anywhere_it_never_lies_and_the_same_call_ends_it(tmp_path: Path, judge) -> None:
     """A child dies at its n-th step on files, for every n; a child that is killed runs no `finally`."""
-    original = dataset(tmp_path / "original")
+    original = dataset(tmp_path / "original", pages=3, pairs=1, videos=1)
     (original / OWNER).write_text("write-0\n")
     (original / "report.html").write_text("old")
     expected = shutil.copytree(original, tmp_path / "expected")

@@ -17,7 +17,14 @@ from m3w_builder.shards.dataset import (
     write_manifest,
 )
 from m3w_builder.shards.index import ShardIndex, open_index
-from m3w_builder.shards.rewrite import Judge, Removal, Rewritten, complete, rewrite
+from m3w_builder.shards.rewrite import (
+    Judge,
+    Removal,
+    Rewritten,
+    changing,
+    rewrite,
+    thin_out,
+)
 from m3w_builder.shards.tally import COUNTS, Row, totals
 from m3w_builder.shards.tar import (
     ShardWriter,
@@ -40,7 +47,7 @@ __all__ = [
     "Row",
     "ShardIndex",
     "ShardWriter",
-    "complete",
+    "changing",
     "dataset_title",
     "describe",
     "finish",
@@ -52,6 +59,7 @@ __all__ = [
     "read_shard",
     "read_waterfall",
     "rewrite",
+    "thin_out",
     "totals",
     "write_manifest",
     "write_shard",

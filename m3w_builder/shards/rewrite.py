@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -90,18 +90,30 @@ def rewrite(folder: Path, judge: Judge, *, workers: int = 1, dry_run: bool = Fal
     """
     if dry_run:
         return _result(_thin(folder, judge, None, workers))
+    with changing(folder):
+        return thin_out(folder, judge, workers)
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Holds a dataset for a change of its shards; completes one that was interrupted before."""
     if not (folder / PENDING).is_dir():
         read_manifest(folder)  # no lock is left in a folder that is none of ours
     with locked(folder / LOCK), writable(folder):
         complete(folder)
-        rows, staging = read_manifest(folder), folder / PENDING
-        try:
-            found = _thin(folder, judge, staging, workers)
-            if found:
-                _stage(folder, staging, rows, found)
-        finally:
-            complete(folder)
-        return _result(found)
+        yield
+
+
+def thin_out(folder: Path, judge: Judge, workers: int = 1) -> Rewritten:
+    """Does what `rewrite` does, in a folder that `changing` holds."""
+    rows, staging = read_manifest(folder), folder / PENDING
+    try:
+        found = _thin(folder, judge, staging, workers)
+        if found:
+            _stage(folder, staging, rows, found)
+    finally:
+        complete(folder)
+    return _result(found)
 
 
 def complete(folder: Path) -> None:
