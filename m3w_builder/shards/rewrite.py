@@ -18,7 +18,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from m3w_builder.files import locked, writable, write_text
+from m3w_builder.files import TEMPORARY, locked, writable, write_text
 from m3w_builder.samples import Part, Record, Sample, media_members
 from m3w_builder.shards.dataset import (
     MANIFEST,
@@ -100,6 +100,10 @@ def changing(folder: Path) -> Iterator[None]:
     if not (folder / PENDING).is_dir():
         read_manifest(folder)  # no lock is left in a folder that is none of ours
     with locked(folder / LOCK), writable(folder):
+        for left in folder.glob(
+            f"{TEMPORARY}*"
+        ):  # of a killed attempt; the stages below are not ours
+            left.unlink(missing_ok=True)
         complete(folder)
         yield
 
