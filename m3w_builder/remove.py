@@ -4,7 +4,7 @@ The tombstones are written before any shard: whatever is killed, a later build o
 ends the work.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from m3w_builder.files import write_text
 from m3w_builder.optouts import evidence
 from m3w_builder.optouts.lists import entries
 from m3w_builder.samples import Record
-from m3w_builder.shards import Removal, Rewritten, changing, rewrite, thin_out
+from m3w_builder.shards import Removal, Rewritten, changing, open_dataset, rewrite, thin_out
 from m3w_builder.tombstones import REASON, REMOVED, Tombstones
 from m3w_builder.types import OptOut
 
@@ -101,6 +101,7 @@ class Judge:
     """Says what of a sample is taken down: by its page the whole, else by the addresses and bytes of its media."""
 
     stones: Tombstones
+    frames: Mapping[str, str] = field(default_factory=dict)  # of a video -> a frame taken down
 
     def __call__(self, record: Record) -> list[Removal]:
         if found := self.stones.find([record["url"]]):
@@ -115,6 +116,7 @@ class Judge:
     def _medium(self, node: int, info: Record) -> Iterator[Removal]:
         digests = [info["sha256"], info.get("source_sha256", "")]
         digests += [frame["sha256"] for frame in info.get("frames", ())]
+        digests.append(self.frames.get(info["sha256"], ""))
         if found := self.stones.find([info["url"], info["final_url"]], digests):
             yield Removal(REASON, evidence(found), node)
             return
@@ -137,17 +139,34 @@ def remove(
     `today` (ISO 8601) and `why` stand beside the tombstones. What is not in the shards gets a tombstone all the
     same. Raises what `shards.rewrite` raises.
     """
-    judge = Judge(Tombstones.of(REMOVED, (one.line for one in asked)))
     if dry_run:
-        done = rewrite(folder, judge, workers=workers, dry_run=True)
+        done = rewrite(folder, _judge(folder, asked), workers=workers, dry_run=True)
     else:
         with changing(folder):
             bury(folder, (one.line for one in asked), why, today)
-            done = thin_out(folder, judge, workers)
+            done = thin_out(folder, _judge(folder, asked), workers)
     details = {reject.detail for reject in done.rejects}
     unmatched = tuple(one.line for one in asked if one.detail not in details)
     stages = (*folder.glob("work/extract-*"), *folder.glob("work/fetch-*"))
     return Takedown(done, unmatched, tuple(sorted(stages)))
+
+
+def _judge(folder: Path, asked: Sequence[Asked]) -> Judge:
+    """Returns the judge of a dataset: a frame taken down takes its video everywhere.
+
+    A pair holds the middle of a long video alone, a page all of it.
+    """
+    stones = Tombstones.of(REMOVED, (one.line for one in asked))
+    if not any(lists.hashes for lists in stones.lists.lists):
+        return Judge(stones)
+    frames = {
+        info["sha256"]: frame["sha256"]
+        for record in open_dataset(folder).records()
+        for info in record["info"]
+        for frame in info.get("frames", ())
+        if stones.find([], [frame["sha256"]])
+    }
+    return Judge(stones, frames)
 
 
 def bury(folder: Path, lines: Iterable[str], why: str, today: str) -> None:
