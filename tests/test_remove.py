@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import webdataset
-from fakes import dataset
+from fakes import Pack, dataset, page_sample
 from rich.console import Console
 
 from m3w_builder import check, shards
@@ -18,7 +19,7 @@ from m3w_builder.cli import run
 from m3w_builder.config import RightsConfig, parse
 from m3w_builder.errors import ConfigError, OutputError
 from m3w_builder.optouts import OptOutLists, rights_digest
-from m3w_builder.remove import asked_for, remove
+from m3w_builder.remove import Judge, asked_for, remove
 from m3w_builder.samples import Record
 from m3w_builder.tables import read_table
 from m3w_builder.tombstones import REMOVED, Tombstones, removal_digest, tombstones, with_removed
@@ -339,6 +340,13 @@ def test_folder_without_a_manifest_is_one_line_and_gets_no_file(tmp_path: Path, 
     assert (code, err.count("\n")) == (1, 1)
     assert "no manifest.jsonl" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_judge_can_be_sent_to_other_processes() -> None:
+    record = page_sample(Pack(), 1).record
+    judge = Judge(stones("example.org"), {"a": "b"})
+    copy = pickle.loads(pickle.dumps(judge))
+    assert copy(record) == judge(record) != []
 
 
 def stones(*lines: str) -> Tombstones:
