@@ -298,10 +298,13 @@ def _of_an_item(element: Element) -> bool:
     for above in islice(element.iterancestors(), _DEPTH):
         if above.tag in _ITEM_TAGS:
             return True
+        if above.tag == "footer" or above.get("role") == "contentinfo":
+            # What stands there is about the whole, whatever layout its wrappers name.
+            return any(a.tag in _ITEM_TAGS for a in islice(above.iterancestors(), _DEPTH))
         kinds = types({"@type": (above.get("itemtype") or "").split()})
         if any(kind in _ITEMS for kind in kinds) or _FILE.search(above.get("about") or ""):
             return True
-        if above.tag not in ("body", "html", "main", "article", "footer") and any(
+        if above.tag not in ("body", "html", "main", "article") and any(
             _ITEM_NAMES.search(above.get(name) or "") for name in ("class", "id")
         ):
             return True

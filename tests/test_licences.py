@@ -104,6 +104,8 @@ def test_address_or_name_of_a_licence_has_one_value(said: str, value: str) -> No
          f"{BY}4.0/"),
         ("", f"<div><a href='{SA}4.0/'><img src='/cc.png'></a></div>", f"{SA}4.0/"),
         ("", f"<div><img src='{BUTTON}' alt='license'></div>", f"{SA}4.0/"),
+        ("", f"<div class='header-image'><footer>Photos and more <a href='{SA}4.0/'><img src=x></a></footer></div>",
+         f"{SA}4.0/"),
         ("", f"<footer><p>Content on this site is available under <a href='{SA}3.0/'>this</a>.</p></footer>",
          f"{SA}3.0/"),
         ("", f"<p>Alle Inhalte stehen unter der Lizenz <a href='{SA}4.0/deed.de'>CC BY-SA 4.0</a>.</p>", f"{SA}4.0/"),
@@ -135,6 +137,7 @@ def test_each_way_to_state_a_licence(head: str, body: str, value: str) -> None:
         f"<div itemscope itemtype='https://schema.org/ImageObject'><link itemprop=license href='{BY}2.0/'></div>",
         f"<div about='a.jpg'><p><a rel=license href='{BY}2.0/'>this</a></p></div>",
         f"<ol id=comments><li>My text is under <a rel=license href='{BY}2.0/'>CC license</a></li></ol>",
+        f"<blockquote>To be or not<footer>Ann, <a rel=license href='{BY}2.0/'>CC BY</a></footer></blockquote>",
         f"<blockquote>This site is licensed <a href='{BY}2.0/'>CC license</a></blockquote>",
         f"<!-- <a rel=license href='{BY}2.0/'>license</a> -->",
         f"<script>var license = '<a rel=license href={BY}2.0/>'</script>",
@@ -215,6 +218,7 @@ def test_huge_json_takes_little_time() -> None:
         ("segments/html/fluter.de.vorbild.html.gz", f"{NC[:-1]}-nd/4.0/"),  # of the text, not the photographs
         ("segments/html/feuerwehrtaucher-oldenburg.de.ausbildung.html.gz", f"{SA}3.0/de/"),  # DC.rights
         ("segments/html/archiv.krimiblog.de.2895.html.gz", f"{NC[:-1]}-nd/3.0/de/"),  # a badge
+        ("segments/html/arsnova.thm.de.frag.html.gz", f"{SA}4.0/"),  # in a footer below class="header-bild-no"
         ("segments/html/harrypotter.fandom.com.spell.html.gz", "https://www.fandom.com/licensing"),
         ("sites/gimp-help-en/index.html", ""),
     ],
