@@ -20,7 +20,7 @@ from PIL import Image
 from m3w_builder.errors import InputError, ShardError
 from m3w_builder.files import TEMPORARY
 from m3w_builder.samples import Parts, Record, canonical_json, nodes, pair_text
-from m3w_builder.shards import MANIFEST, Row, members_path, read_shard
+from m3w_builder.shards import MANIFEST, PENDING, Row, members_path, read_manifest, read_shard
 from m3w_builder.shards.dataset import shard_index
 from m3w_builder.shards.index import members_table
 from m3w_builder.shards.tally import Tally
@@ -62,7 +62,7 @@ def units(path: Path) -> list[Unit]:
     if path.is_file():
         return [partial(check_shard, path)]
     if not (path / MANIFEST).is_file():
-        raise InputError(f"{path}: expected a finished dataset, found no {MANIFEST} (written last)")
+        read_manifest(path)  # says what is missing
     rows, found = _manifest(path)
     found += _files(path, rows) + _index(path, rows) + _ranges(rows)
     shards = [
@@ -117,6 +117,8 @@ def _files(folder: Path, rows: list[Row]) -> list[Problem]:
     found += [
         Problem(n, "in the manifest twice") for n in dict.fromkeys(names) if names.count(n) > 1
     ]
+    if (folder / PENDING).is_dir():
+        found.append(Problem(PENDING, "samples were being removed: run that command again"))
     for path in sorted(folder.iterdir()):
         known = path in expected or path.suffix not in (".tar", ".parquet")
         if path.is_file() and (not known or path.name.startswith(TEMPORARY)):

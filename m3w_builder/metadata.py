@@ -82,6 +82,7 @@ class Metadata:
     titles: tuple[Element, ...]
     source: bytes | None = None  # the page in UTF-8: a word it does not have is not looked for
     canonical: str = ""  # what rel=canonical declares (RFC 6596)
+    licences: tuple[Element, ...] = ()  # links whose rel names a licence
     _parsed: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -117,6 +118,12 @@ class Metadata:
         if _of_type(self.root, kind=kind):
             found.extend(t for t in _microdata(self.root) if kind in types(t))
         return found[:MAX_THINGS]
+
+    def main_things(self, word: str) -> Iterator[Thing]:
+        """Yields what the page is about, of the JSON-LD scripts that hold a word."""
+        for index, script in enumerate(self.scripts):
+            if word in (script.text or ""):
+                yield from _main(self._json(index))
 
     def lead_images(self, most: int = MAX_LEADS) -> list[Lead]:
         """Returns the pictures the page puts forward, the most trusted first, each once.
@@ -202,6 +209,7 @@ def read_metadata(root: Element, base: str, source: bytes | None = None) -> Meta
     metas: list[Meta] = []
     scripts: list[Element] = []
     links: list[Element] = []
+    licences: list[Element] = []
     titles: list[Element] = []
     declared = ""
     for element in root.iter("meta", "script", "link", "title"):
@@ -224,12 +232,14 @@ def read_metadata(root: Element, base: str, source: bytes | None = None) -> Meta
                 links.append(element)
             elif rel == "canonical" and not declared:
                 declared = canonical(element.get("href") or "", base)
+            elif ("licen" in rel or "copyright" in rel) and len(licences) < MAX_META:
+                licences.append(element)
         elif not titles:
             parent = element.getparent()
             if parent is None or parent.tag != "svg":
                 titles.append(element)
     found = (tuple(metas), tuple(scripts), tuple(links), tuple(titles))
-    return Metadata(root, base, *found, source, declared)
+    return Metadata(root, base, *found, source, declared, tuple(licences))
 
 
 def parse_json(script: str) -> Any:

@@ -189,3 +189,10 @@ def test_frames_are_in_order_and_decodable() -> None:
     assert found[0] == "frames: expected ascending times"
     assert found[1].startswith("00003.jpg: cannot be decoded")
     assert len(found) == 2
+
+
+def test_interrupted_change_is_said(tmp_path: Path) -> None:
+    folder = dataset(tmp_path)
+    (folder / ".m3w-rewrite").mkdir()
+    (problem,) = check(folder)
+    assert str(problem) == ".m3w-rewrite: samples were being removed: run that command again"

@@ -12,10 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     "schemas types errors config urls files sandbox",
-    "dom text images metadata video language tables optouts subtitles",
-    "interleave pairs rules dedup near samples stages",
+    "dom text images metadata video language licences tables optouts subtitles",
+    "interleave pairs rules dedup near samples stages tombstones",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
-    "extract select write check pages waterfall verify",
+    "extract select write check pages waterfall verify remove",
     "flamingo transforms",
     "pipelines",
     "cli __main__",

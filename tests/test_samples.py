@@ -74,6 +74,17 @@ def test_source_file_of_the_crawl_leaves_no_trace() -> None:
     assert sample(page, {}) == sample(replace(page, source="elsewhere@0"), {})
 
 
+def test_licence_of_the_page_and_the_address_after_redirects_are_kept() -> None:
+    pack = Pack()
+    media = {
+        0: replace(image_media(pack, A, jpeg()), final_url=B),
+        1: replace(video_media(pack, CLIP, [jpeg()]), final_url="https://cdn.example.org/c.mp4"),
+    }
+    found = sample(document(Image(A), Video(CLIP), licence="GFDL-1.3"), media).record
+    assert found["licence"] == "GFDL-1.3"
+    assert [info["final_url"] for info in found["info"]] == [B, "https://cdn.example.org/c.mp4"]
+
+
 def test_row_of_the_wrong_kind_is_our_bug_and_crashes() -> None:
     with pytest.raises(ValueError, match="image row"):
         sample(document(Video(CLIP)), {0: image_media(Pack(), A, jpeg())})

@@ -289,6 +289,20 @@ def test_lines_of_the_card_load_the_dataset(
     assert "PIL" in printed
 
 
+def test_licences_are_counted_per_shard_and_listed_on_the_card(tmp_path: Path) -> None:
+    pack, by = Pack(), "https://creativecommons.org/licenses/by/4.0/"
+    said = [by, by, "GFDL-1.3", ""]
+    samples = [
+        Sample({**sample.record, "licence": licence}, sample.parts)
+        for sample, licence in zip((pair_sample(pack, n) for n in range(4)), said, strict=True)
+    ]
+    row = write(tmp_path / "image_text-000000.tar", samples, pack)
+    assert row["licences"] == {"": 1, "GFDL-1.3": 1, by: 2}
+    shards.finish(tmp_path, [row], title="x", config="0", version="1")
+    card = (tmp_path / "README.md").read_text()
+    assert f"| <{by}> | 2 |\n| GFDL-1.3 | 1 |\n| none stated | 1 |" in card
+
+
 def test_croissant_names_every_tar_with_its_hash(tmp_path: Path) -> None:
     found = json.loads((dataset(tmp_path) / "croissant.json").read_text())
     files = [f for f in found["distribution"] if f["@type"] == "cr:FileObject"]

@@ -1,6 +1,6 @@
 """Extracting, rights, fetching, selecting and writing: how the stages work, not what they keep."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,9 @@ class ExtractConfig(Section):
     )
 
 
+Licence = Annotated[str, Field(pattern=r"^(https?://\S+|[A-Za-z][A-Za-z0-9.+-]*)$")]
+
+
 class RightsConfig(Section):
     """Opt-outs: whose are looked for, and which are not respected. The manifest tells."""
 
@@ -59,6 +62,13 @@ class RightsConfig(Section):
     optout_lists: tuple[str, ...] = Field(
         (),
         description="files with a domain, a URL prefix or a sha256 a line: nothing of them is used",
+    )
+    removed: tuple[str, ...] = Field(
+        (), description="lists of takedowns that `m3w remove` keeps (removed.txt), obeyed by select"
+    )
+    licences: tuple[Licence, ...] = Field(
+        (),
+        description='pages of these alone: "cc-by", "cc0", "gfdl", beginnings of addresses (docs/rights.md); [] = any',
     )
 
 

@@ -1,4 +1,7 @@
-"""Local opt-out lists: files with a domain, a URL prefix or a sha256 a line.
+"""Local lists: files with a domain, a URL or a sha256 a line.
+
+In an opt-out list a URL is a prefix. In a list of takedowns (m3w_builder.tombstones) it is one address, and a
+prefix where a star ends it; the star changes nothing in an opt-out list, so that either reads the other's.
 
 Made for millions of lines: entries lie sorted in one block of bytes, about their own length and
 eight bytes each, and are found by binary search.
@@ -7,7 +10,7 @@ eight bytes each, and are found by binary search.
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -58,25 +61,31 @@ class _Sorted(Sequence[bytes]):
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """One file; URL prefixes stand without their scheme: http and https are one place."""
+    """One file; URLs stand without their scheme: http and https are one place."""
 
     name: str
     domains: _Sorted
     prefixes: _Sorted
+    pages: _Sorted
     hashes: _Sorted
 
-    def url(self, url: str) -> str:
-        """Returns the entry that a canonical URL falls under, "" if none."""
+    def url(self, url: str, page: str) -> str:
+        """Returns the entry that a canonical URL falls under, "" if none; `page` is its key without a scheme."""
         host = (urlsplit(url).hostname or "").rstrip(".")
         while host:
             if host.encode() in self.domains:
                 return host
             host = host.partition(".")[2]
+        if page.encode() in self.pages:
+            return page
         bare = url.partition("//")[2].encode()
         # No entry begins with another one: the last that is not above the URL is the only candidate.
         at = bisect_right(self.prefixes, bare) - 1
         prefix = self.prefixes[at] if at >= 0 else b""
         return prefix.decode() if prefix and bare.startswith(prefix) else ""
+
+
+Key = Callable[[str], str]  # of a canonical URL: what addresses of one page share
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +94,42 @@ class OptOutLists:
 
     lists: tuple[_List, ...] = ()
     digest: str = ""
+    signal: str = "list"
+    key: Key | None = None  # None: every URL is a prefix
 
     @classmethod
-    def load(cls, paths: Iterable[str | Path]) -> Self:
+    def load(
+        cls,
+        paths: Iterable[str | Path],
+        *,
+        setting: str = "rights.optout_lists",
+        signal: str = "list",
+        key: Key | None = None,
+    ) -> Self:
         """Reads the files; a line that is none of the three raises ConfigError with its number."""
-        lists, digest = [], sha256()
+        bodies = []
         for path in map(Path, paths):
             try:
-                body = path.read_bytes()
+                bodies.append((path, path.read_bytes()))
             except OSError as error:
                 raise ConfigError(
-                    f"rights.optout_lists: {path}: expected a readable file: {error.strerror}"
+                    f"{setting}: {path}: expected a readable file: {error.strerror}"
                 ) from error
-            digest.update(sha256(body).digest())
-            lists.append(_read(path, body))
-        return cls(tuple(lists), digest.hexdigest()[:16] if lists else "")
+        return cls.read(bodies, signal=signal, key=key)
+
+    @classmethod
+    def read(
+        cls, bodies: Sequence[tuple[Path, bytes]], *, signal: str = "list", key: Key | None = None
+    ) -> Self:
+        """Reads files that are in memory, with their names."""
+        digest = sha256(b"".join(sha256(body).digest() for _, body in bodies))
+        lists = tuple(_read(path, body, key) for path, body in bodies)
+        return cls(lists, digest.hexdigest()[:16] if lists else "", signal, key)
 
     def url(self, url: str) -> OptOut | None:
         """Returns the opt-out of a canonical URL: its domain, or one above it, or its beginning."""
-        return self._first((entry.name, entry.url(url)) for entry in self.lists)
+        page = self.key(url).partition("//")[2] if self.key else ""
+        return self._first((entry.name, entry.url(url, page)) for entry in self.lists)
 
     def sha256(self, digest: str) -> OptOut | None:
         """Returns the opt-out of a file by the sha256 of its bytes (64 hex digits)."""
@@ -112,31 +138,49 @@ class OptOutLists:
         key = bytes.fromhex(digest)
         return self._first((e.name, digest.lower() if key in e.hashes else "") for e in self.lists)
 
-    @staticmethod
-    def _first(found: Iterable[tuple[str, str]]) -> OptOut | None:
-        return next((OptOut("list", name, entry, "") for name, entry in found if entry), None)
+    def _first(self, found: Iterable[tuple[str, str]]) -> OptOut | None:
+        return next((OptOut(self.signal, name, entry, "") for name, entry in found if entry), None)
 
 
-def _read(path: Path, body: bytes) -> _List:
-    domains, prefixes, hashes = set(), set(), set()
+def entries(path: Path, body: bytes) -> Iterator[tuple[str, str]]:
+    """Yields what a list names: ("sha256", hex), ("domain", ASCII name), ("url" or "prefix", canonical URL).
+
+    Raises ConfigError, with its number, for a line that is none of them.
+    """
     for number, raw in enumerate(body.split(b"\n"), 1):
         line = raw.decode("utf-8", "replace").removeprefix("\ufeff").strip()
         if not line or line.startswith("#"):
             continue
         line = line.partition(" #")[0].rstrip()
         if _SHA256.fullmatch(line):
-            hashes.add(bytes.fromhex(line))
+            yield "sha256", line.lower()
         elif _HOST.fullmatch(line):  # nearly every line: no URL is to be parsed
-            domains.add(line.encode())
-        elif url := canonical(line):
-            prefixes.add(url.partition("//")[2].encode())
+            yield "domain", line
+        elif url := canonical(line.removesuffix("*")):
+            yield "prefix" if line.endswith("*") else "url", url
         elif host := _domain(line):
-            domains.add(host.encode())
+            yield "domain", host
         else:
             raise ConfigError(
                 f"{path}, line {number}: expected a domain, an http(s) URL or a sha256, found {line[:80]!r}"
             )
-    return _List(path.name, _Sorted(domains), _Sorted(_shortest(prefixes)), _Sorted(hashes))
+
+
+def _read(path: Path, body: bytes, key: Key | None) -> _List:
+    domains, prefixes, pages, hashes = set(), set(), set(), set()
+    for kind, entry in entries(path, body):
+        if kind == "sha256":
+            hashes.add(bytes.fromhex(entry))
+        elif kind == "domain":
+            domains.add(entry.encode())
+        elif kind == "url" and key:
+            pages.add(key(entry).partition("//")[2].encode())
+        else:
+            prefixes.add(entry.partition("//")[2].encode())
+    return _List(
+        *(path.name, _Sorted(domains), _Sorted(_shortest(prefixes)), _Sorted(pages)),
+        _Sorted(hashes),
+    )
 
 
 def _domain(line: str) -> str:

@@ -99,5 +99,9 @@ def summary(rights: RightsConfig, counts: Iterable[tuple[str, int]]) -> dict[str
 
 
 def rights_digest(rights: RightsConfig) -> str:
-    """Returns what changes when a setting, or a line of a list that is obeyed, changes."""
-    return f"{digest(rights)} {_lists(rights).digest}"
+    """Returns what changes when a setting, or a line of a list that is obeyed, changes.
+
+    Takedowns and licences are no part of it: `select` alone asks for them (m3w_builder.tombstones).
+    """
+    asked = rights.model_copy(update={"removed": (), "licences": ()})
+    return f"{digest(asked)} {_lists(rights).digest}"
