@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     "schemas types errors config urls files sandbox",
     "dom text images metadata video language tables optouts subtitles",
-    "interleave pairs rules dedup samples stages",
+    "interleave pairs rules dedup samples stages histograms",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
-    "extract select write check pages waterfall verify",
+    "extract select write check pages waterfall verify typical whatif",
     "flamingo transforms",
     "pipelines",
     "cli __main__",

@@ -5,12 +5,19 @@ every field.
 """
 
 from m3w_builder.shards.dataset import (
+    CONFIG,
+    EXAMPLES,
     MANIFEST,
+    SCORES,
+    WATERFALL,
     Dataset,
     dataset_title,
     finish,
     open_dataset,
+    read_config,
+    read_examples,
     read_manifest,
+    read_scores,
     read_waterfall,
     write_manifest,
 )
@@ -26,8 +33,12 @@ from m3w_builder.shards.tar import (
 )
 
 __all__ = [
+    "CONFIG",
     "COUNTS",
+    "EXAMPLES",
     "MANIFEST",
+    "SCORES",
+    "WATERFALL",
     "Dataset",
     "Row",
     "ShardIndex",
@@ -39,7 +50,10 @@ __all__ = [
     "open_dataset",
     "open_index",
     "open_shard",
+    "read_config",
+    "read_examples",
     "read_manifest",
+    "read_scores",
     "read_shard",
     "read_waterfall",
     "totals",
