@@ -10,7 +10,7 @@ from fakes import picture as picture_of
 
 from m3w_builder import shards
 from m3w_builder.errors import InputError, OutputError
-from m3w_builder.report import _spread, gallery, report, sample_page, write_report
+from m3w_builder.report import _spread, charts, gallery, report, sample_page, write_report
 from m3w_builder.report.html import Html, link, tag
 from m3w_builder.samples import members, sample
 from m3w_builder.types import Image, Text
@@ -84,6 +84,15 @@ def test_threshold_is_drawn_where_it_cuts_the_columns(tmp_path: Path) -> None:
         *("left:0;width:40.00%", "left:40.00%"),
         *("left:64.00%;right:0", "left:64.00%"),
     ]
+
+
+def test_threshold_off_the_chart_has_no_line_but_shades_what_it_drops() -> None:
+    buckets = [[10, 20, 4], [20, 30, 1]]
+    for value, shade in ((5, "left:0;width:0.00%"), (50, "left:0;width:100.00%")):
+        cut = {"setting": "rules.x", "side": "min", "value": value}
+        text = charts.score("words", {"buckets": buckets, "thresholds": [cut]})
+        assert [em["style"] for em in checked(text).seen["em"]] == [shade]
+        assert "off the chart" in text
 
 
 def test_report_shows_the_stored_examples_of_a_reason(tmp_path: Path) -> None:

@@ -44,12 +44,7 @@ def score(name: str, found: Mapping[str, Any]) -> Html:
     lines = [part for cut in cuts for part in _cut(cut, buckets)]
     plot = tag("div", *columns, *lines, class_="plot")
     total = sum(count for *_, count in buckets)
-    said = (
-        tag(
-            "p", f"{cut['setting']} = {cut['value']:g}", tag("small", _beyond(cut)), class_="cut-of"
-        )
-        for cut in cuts
-    )
+    said = (tag("p", *_words(cut, buckets), class_="cut-of") for cut in cuts)
     head = tag("h3", name.replace("_", " "), " ", tag("small", f"{total:,}"))
     return tag("section", head, plot, _axis(buckets), *said, class_="card score")
 
@@ -62,15 +57,24 @@ def _column(bucket: Sequence[Any], most: int) -> Html:
 
 
 def _cut(cut: Mapping[str, Any], buckets: Sequence[Any]) -> Iterable[Html]:
-    """Yields the shade over what is beyond a threshold, and its line."""
+    """Yields the shade over what is beyond a threshold, and its line unless it lies off the chart."""
     place = 100 * position(buckets, cut["value"]) / len(buckets)
     beyond = f"left:0;width:{place:.2f}%" if cut["side"] == "min" else f"left:{place:.2f}%;right:0"
     yield tag("em", class_="beyond", style=beyond)
-    yield tag("em", class_="line", style=f"left:{place:.2f}%")
+    if _is_on(cut, buckets):
+        yield tag("em", class_="line", style=f"left:{place:.2f}%")
 
 
-def _beyond(cut: Mapping[str, Any]) -> str:
-    return " drops below" if cut["side"] == "min" else " drops above"
+def _is_on(cut: Mapping[str, Any], buckets: Sequence[Any]) -> bool:
+    lowest, highest = buckets[0][0], buckets[-1][1]
+    above = lowest is None or lowest <= cut["value"]
+    return above and (highest is None or cut["value"] <= highest)
+
+
+def _words(cut: Mapping[str, Any], buckets: Sequence[Any]) -> tuple[str, Html]:
+    side = "below" if cut["side"] == "min" else "above"
+    where = "" if _is_on(cut, buckets) else ", off the chart"
+    return f"{cut['setting']} = {cut['value']:g}", tag("small", f" drops {side}{where}")
 
 
 def _axis(buckets: Sequence[Any]) -> Html:
