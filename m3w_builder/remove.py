@@ -8,13 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from m3w_builder import typical
 from m3w_builder.dedup import page_key
 from m3w_builder.errors import ConfigError
 from m3w_builder.files import write_text
 from m3w_builder.optouts import evidence
 from m3w_builder.optouts.lists import entries
-from m3w_builder.samples import Record
-from m3w_builder.shards import Removal, Rewritten, changing, open_dataset, rewrite, thin_out
+from m3w_builder.samples import Record, canonical_json
+from m3w_builder.shards import (
+    EXAMPLES,
+    Removal,
+    Rewritten,
+    changing,
+    open_dataset,
+    read_examples,
+    rewrite,
+    thin_out,
+)
 from m3w_builder.tombstones import REASON, REMOVED, Tombstones
 from m3w_builder.types import OptOut
 
@@ -145,10 +155,26 @@ def remove(
         with changing(folder):
             bury(folder, (one.line for one in asked), why, today)
             done = thin_out(folder, _judge(folder, asked), workers)
+            _forget_examples(folder, Tombstones.of(REMOVED, (one.line for one in asked)))
     details = {reject.detail for reject in done.rejects}
     unmatched = tuple(one.line for one in asked if one.detail not in details)
     stages = (*folder.glob("work/extract-*"), *folder.glob("work/fetch-*"))
     return Takedown(done, unmatched, tuple(sorted(stages)))
+
+
+def _forget_examples(folder: Path, stones: Tombstones) -> None:
+    """Takes what is taken down out of the examples of drops, too: they have words and thumbnails of it."""
+    found = read_examples(folder)
+    if found is None:
+        return
+
+    def is_removed(example: Record) -> bool:
+        known = [example["url"], example.get("page", ""), *example.get("media", ())]
+        return stones.find(known, known) is not None
+
+    left = typical.forget(found, is_removed)
+    if left != found:
+        write_text(folder / EXAMPLES, canonical_json(left) + "\n")
 
 
 def _judge(folder: Path, asked: Sequence[Asked]) -> Judge:

@@ -5,6 +5,7 @@ could drive a terminal, and through `Text`, which knows no markup.
 """
 
 import io
+import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,13 +20,16 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from m3w_builder.histograms import bucket_label, position
 from m3w_builder.samples import Parts, Record, nodes
 from m3w_builder.shards import Row, totals
+from m3w_builder.whatif import Difference, Side
 
 WIDTH = 96  # columns of a document: longer lines read badly
 THUMBNAIL = (24, 8)  # columns and rows; a row is two pixels high
 FRAME = (14, 5)
 FRAMES_SHOWN = 6
+CUES_SHOWN = 6
 WIDEST = 1000  # columns of a table
 BAR = 28  # columns of the longest bar
 ROLES = {"heading": "bold", "caption": "italic", "code": "dim", "quote": "italic dim"}
@@ -136,7 +140,7 @@ def table_list(rows: Iterable[tuple[str, int, int, int]]) -> RenderableType:
 def stats(rows: Sequence[Row], found: Mapping[str, Any]) -> RenderableType:
     """Returns totals and distributions, as `shards.stats.Stats.as_dict` gives them."""
     parts: list[RenderableType] = [shard_table(rows, each=False)]
-    for name in ("languages", "roles", "formats", "origins"):
+    for name in ("domains", "languages", "roles", "formats", "origins"):
         if found[name]:
             parts += ["", _histogram(name, list(found[name].items())[:12])]
     for name, buckets in found["histograms"].items():
@@ -155,6 +159,131 @@ def _histogram(title: str, counts: Counts) -> RenderableType:
             f" {count / total:.1%}", style="dim"
         )
         table.add_row(safe(label), f"{count:,}", share)
+    return Group(Text(title, style="bold"), table)
+
+
+def scores(found: Mapping[str, Any]) -> RenderableType:
+    """Returns the scores of scores.json that a threshold cuts, over everything measured, with it in its place."""
+    parts: list[RenderableType] = []
+    for subject, histograms in found["scores"].items():
+        for name, score in histograms.items():
+            title = f"{subject.replace('_', '-')}: {name.replace('_', ' ')}"
+            if cuts := score["thresholds"]:
+                parts += [_score(safe(title), _joined(score["buckets"]), cuts), ""]
+    for kind, counts in found["languages"].items():
+        parts += [
+            _histogram(f"{safe(kind).replace('_', '-')}: languages found", counts.items()),
+            "",
+        ]
+    return Group(*parts[:-1])
+
+
+def _joined(buckets: Sequence[Any]) -> list[Any]:
+    """Returns the buckets with empty neighbours as one."""
+    found: list[Any] = []
+    for low, high, count in buckets:
+        if found and not count and not found[-1][2]:
+            found[-1] = [found[-1][0], high, 0]
+        else:
+            found.append([low, high, count])
+    return found
+
+
+def _score(title: str, buckets: Sequence[Any], cuts: Sequence[Any]) -> RenderableType:
+    """Returns a line per bucket, red where all of it is beyond a threshold, and a line per threshold."""
+    most, total = max(n for *_, n in buckets), sum(n for *_, n in buckets)
+    places = sorted((position(buckets, cut["value"]), cut["setting"], cut) for cut in cuts)
+    table = Table.grid(padding=(0, 2))
+    for justify in ("right", "right", "left"):
+        table.add_column(justify=justify, min_width=9)
+    for number, (low, high, count) in enumerate(buckets):
+        while places and places[0][0] <= number:
+            table.add_row(*_threshold(places.pop(0)[-1], ""))
+        style = "red" if any(_is_beyond(cut, low, high) for cut in cuts) else "cyan"
+        share = Text(_bar(count, most), style=style).append(f" {count / total:.1%}", style="dim")
+        table.add_row(bucket_label(low, high), f"{count:,}", share)
+        while places and places[0][0] < number + 1:
+            table.add_row(*_threshold(places.pop(0)[-1], f" (inside {bucket_label(low, high)})"))
+    for *_, cut in places:
+        table.add_row(*_threshold(cut, ""))
+    return Group(Text(title, style="bold").append(f"  {total:,}", style="dim"), table)
+
+
+def _is_beyond(cut: Mapping[str, Any], low: float | None, high: float | None) -> bool:
+    if cut["side"] == "min":
+        return high is not None and high <= cut["value"]
+    return low is not None and low > cut["value"]
+
+
+def _threshold(cut: Mapping[str, Any], where: str) -> tuple[str, str, Text]:
+    arrow, side = ("▲", "below") if cut["side"] == "min" else ("▼", "above")
+    text = Text(f"{arrow} {safe(cut['setting'])} = {cut['value']:g}", style="red")
+    return "", "", text.append(f" drops {side}{where}", style="dim")
+
+
+# What if
+
+
+def whatif(
+    changed: Mapping[str, tuple[Any, Any]],
+    lines: Sequence[Difference],
+    sides: Mapping[str, Mapping[str, Side]],
+    stage: str,
+) -> RenderableType:
+    """Returns two waterfalls beside one another: what a change of settings does, section by section."""
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2))
+    table.add_column("")
+    for name in ("old", "new", "change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, (old, new) in changed.items():
+        table.add_row(
+            Text(safe(key), style="bold"), *(Text(safe(json.dumps(v))) for v in (old, new))
+        )
+    sections = list(dict.fromkeys(line.section for line in lines))
+    moved = {line.section for line in lines if line.change}
+    for section in sections:
+        if section in moved:
+            table.add_row()
+            table.add_row(Text(safe(section).replace("_", " "), style="bold"))
+            for line in lines:
+                if line.section == section:
+                    _difference(table, line)
+    parts: list[RenderableType] = [table, ""]
+    same = [safe(section) for section in sections if section not in moved]
+    parts.append(
+        Text(f"no change: {', '.join(same) or 'none'}" if moved else "nothing changes", "dim")
+    )
+    for kind, found in sides.items():
+        for sign, name in (("+", "gained"), ("−", "lost")):
+            if found[name].count:
+                parts += [
+                    "",
+                    _side(
+                        f"{kind.replace('_', '-')}: {found[name].count:,} {name}", sign, found[name]
+                    ),
+                ]
+    parts += [
+        "",
+        Text(f"A build with these settings finds its select stage done: {safe(stage)}", "dim"),
+    ]
+    return Group(*parts)
+
+
+def _difference(table: Table, line: Difference) -> None:
+    good = (line.change > 0) != line.drop
+    style = "dim" if not line.change else "green" if good else "red"
+    name = Text(f"    − {safe(line.name)}" if line.drop else f"  {safe(line.name)}")
+    change = f"{line.change:+,}".replace("-", "−") if line.change else ""
+    table.add_row(name, f"{line.old:,}", f"{line.new:,}", change, style=style)
+
+
+def _side(title: str, sign: str, side: Side) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for example in side.examples:
+        why = Text(safe(f"{example['reason']} {example['detail']}"[:80]), style="dim")
+        table.add_row(f"  {sign} {example['id']}", Text(safe(example["url"]), style="cyan"), why)
+    if left := side.count - len(side.examples):
+        table.add_row(Text(f"    and {left:,} more", style="dim"))
     return Group(Text(title, style="bold"), table)
 
 
@@ -228,8 +357,22 @@ def _video(info: Record, names: list[str], parts: Parts, pictures: bool) -> Rend
     about = Text(safe(info["url"]), style="cyan")
     title = f"video  {info['seconds']:g} s  {info['width']}×{info['height']}  {info['fps']:.4g} fps"
     title += f"  {info['codec']}  {len(names)} frames" + "  sound" * info["audio"]
-    body = Group(strip, text, about) if lines else Group(strip, about)
+    body = Group(strip, *([text] if lines else []), *map(_subtitles, info["subtitles"]), about)
     return _framed(body, title, "magenta")
+
+
+def _subtitles(track: Record) -> RenderableType:
+    """Returns the first cues of a track with their seconds."""
+    shown = track["cues"][:CUES_SHOWN]
+    text = Text(
+        f"{track['kind']} {safe(track['language'] or track['label'])}".rstrip(), style="bold"
+    )
+    for cue in shown:
+        text.append(f"\n{cue['start']:g} s  ", style="dim")
+        text.append(safe(" ".join(cue["text"].split())), style="italic")
+    if left := len(track["cues"]) - len(shown):
+        text.append(f"\n… and {left:,} more", style="dim")
+    return text
 
 
 def _framed(body: RenderableType, title: str, colour: str) -> RenderableType:

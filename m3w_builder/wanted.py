@@ -13,6 +13,7 @@ from m3w_builder.collect import Request, collect
 from m3w_builder.collect.reasons import RETRIED
 from m3w_builder.config import DEFAULT_RIGHTS, Config, RightsConfig
 from m3w_builder.dedup import moment
+from m3w_builder.histograms import counters, media_scores
 from m3w_builder.journal import remove
 from m3w_builder.optouts import Kind, page_refusal, signals
 from m3w_builder.reuse import earlier
@@ -244,4 +245,6 @@ def _counts(rows: Iterable[Media]) -> Counter[str]:
             counts[f"{section}.{row.origin}"] += 1
             counts[f"{section}.bytes"] += row.source_bytes
             counts["frames"] += len(row.frames)
+            if row.kind != "subtitles":
+                counts.update(counters(row.kind, media_scores(row)))
     return counts

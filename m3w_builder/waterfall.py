@@ -20,25 +20,32 @@ TITLES = {
 
 
 def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
-    """Returns {"sections": [{"section", "steps": [{"name", "count"}], "drops": [...]}]}.
+    """Returns {"sections": [{"section", "of", "came", "stayed", "steps": [{"name", "count"}], "drops": [...]}]}.
 
-    A drop is {"stage", "reason", "count"}. In each section the first step is what came in, the last
-    what stayed.
+    A drop is {"stage", "reason", "count"}. `of` names the section whose items a section's items are parts
+    of, "" for none: together they are the chain from pages to documents to images, pairs and videos.
+    What neither stayed nor was dropped went with the item that it was a part of.
     """
+    read, failed = extract.get("pages", 0), extract.get("failed_records", 0)
+    found, kept = extract.get("interleaved", 0), select.get("interleaved", 0)
     return {
         "sections": [
             _section(
                 "pages",
+                "",
+                (failed + read, found),
                 _drops(extract, "pages", "extract"),
-                ("records that give no page", extract.get("failed_records", 0)),
-                ("HTML pages read", extract.get("pages", 0)),
-                ("pages with content", extract.get("interleaved", 0)),
+                ("records that give no page", failed),
+                ("HTML pages read", read),
+                ("pages with content", found),
             ),
             _section(
                 "documents",
+                "pages",
+                (found, kept),
                 _drops(select, "documents", "select"),
-                ("extracted", extract.get("interleaved", 0)),
-                ("in shards", select.get("interleaved", 0)),
+                ("extracted", found),
+                ("in shards", kept),
             ),
             _places("images", extract, select),
             _places("videos", extract, select),
@@ -58,6 +65,8 @@ def _places(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
     with_documents = placed - kept - sum(drop["count"] for drop in drops)
     return _section(
         TITLES[kind],
+        "documents",
+        (placed, kept),
         drops,
         ("places in extracted documents", placed),
         (ALONG, with_documents),
@@ -66,28 +75,45 @@ def _places(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
 
 
 def _pairs(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
+    found, kept = extract.get(kind, 0), select.get(kind, 0)
     return _section(
         TITLES[kind],
+        "pages",
+        (found, kept),
         _drops(select, kind, "select"),
-        ("found", extract.get(kind, 0)),
-        ("in shards", select.get(kind, 0)),
+        ("found", found),
+        ("in shards", kept),
     )
 
 
 def _files(kind: str, title: str, fetch: Counts) -> dict[str, Any]:
     """Distinct media URLs, of documents and pairs together."""
+    urls = fetch.get(f"{kind}.urls", 0)
+    archived, sent = fetch.get(f"{kind}.archive", 0), fetch.get(f"{kind}.http", 0)
     return _section(
         title,
+        "",
+        (urls, archived + sent),
         _drops(fetch, kind, "fetch"),
-        ("distinct URLs", fetch.get(f"{kind}.urls", 0)),
-        ("taken from the crawl", fetch.get(f"{kind}.archive", 0)),
-        ("fetched over HTTP", fetch.get(f"{kind}.http", 0)),
+        ("distinct URLs", urls),
+        ("taken from the crawl", archived),
+        ("fetched over HTTP", sent),
     )
 
 
-def _section(title: str, drops: list[dict[str, Any]], *steps: tuple[str, int]) -> dict[str, Any]:
+def _section(
+    title: str, of: str, ends: tuple[int, int], drops: list[dict[str, Any]], *steps: tuple[str, int]
+) -> dict[str, Any]:
+    came, stayed = ends
     named = [{"name": label, "count": count} for label, count in steps]
-    return {"section": title, "steps": named, "drops": drops}
+    return {
+        "section": title,
+        "of": of,
+        "came": came,
+        "stayed": stayed,
+        "steps": named,
+        "drops": drops,
+    }
 
 
 def _drops(counts: Counts, section: str, stage: str) -> list[dict[str, Any]]:
@@ -117,6 +143,7 @@ def thinned(
             continue
         steps = [dict(step) for step in section["steps"]]
         steps[-1]["count"] -= lost
+        section["stayed"] -= lost
         for step in steps:
             if step["name"] == ALONG:
                 step["count"] += along.get(key, 0)

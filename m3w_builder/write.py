@@ -23,7 +23,7 @@ from m3w_builder.types import ID_HEX, KINDS, Document, Kind, Media
 
 DESCRIPTIONS = (  # what lies beside the shards
     *(MANIFEST, "index.json", "README.md", "croissant.json", "waterfall.json", "report.html"),
-    *("rejects", PENDING),
+    *("config.json", "scores.json", "examples.json", "rejects", PENDING),
 )
 
 
@@ -57,7 +57,7 @@ def plan_shards(selected: Counts, shard_bytes: int) -> list[ShardPlan]:
 def write_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> Counts:
     """Writes one shard to `output` and its manifest row to `folder`; returns its counts."""
     rows = [row for file in select.files("selected") for row in _rows_of(plan, file)]
-    documents = dict(_documents(rows, select.parent("extract").folder / "documents"))
+    documents = dict(documents_at(rows, select.parent("extract").folder / "documents"))
     packs = select.parent("fetch").folder / "packs"
 
     def read(part: Part | Media) -> bytes:
@@ -100,8 +100,8 @@ def _rows_of(plan: ShardPlan, file: Path) -> Iterator[Row]:
                 yield from table.read_row_group(group).take(mine).to_pylist()
 
 
-def _documents(rows: Sequence[Row], folder: Path) -> Iterator[tuple[str, Document]]:
-    """Yields (id, document) of the rows, reading each row group of each file once."""
+def documents_at(rows: Sequence[Row], folder: Path) -> Iterator[tuple[str, Document]]:
+    """Yields (id, document) of the rows (id, file, row), reading each row group of each file once."""
     wanted: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
         wanted[row["file"], row["row"] // ROWS_PER_GROUP].append(row)

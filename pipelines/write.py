@@ -13,12 +13,13 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from m3w_builder import __version__
+from m3w_builder import __version__, histograms, typical
 from m3w_builder.config import Config, digest, load
 from m3w_builder.errors import OutputError
 from m3w_builder.files import sweep, writable, write_text
 from m3w_builder.optouts import summary
-from m3w_builder.shards import MANIFEST, OWNER, finish
+from m3w_builder.samples import canonical_json
+from m3w_builder.shards import CONFIG, EXAMPLES, MANIFEST, OWNER, SCORES, WATERFALL, finish
 from m3w_builder.stages import Counts, Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
 from m3w_builder.types import KINDS
@@ -128,6 +129,7 @@ def _describe(
     """Writes what lies beside the shards; the manifest is the last file."""
     fetch = select.parent("fetch")
     extract = fetch.parent("extract")
+    counts = extract.counts() + fetch.counts()
     shutil.rmtree(output / "rejects", ignore_errors=True)
     (output / "rejects").mkdir(parents=True)
     for source in (extract, fetch, select):
@@ -135,7 +137,15 @@ def _describe(
             shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
     flow = waterfall(extract.counts(), fetch.counts(), select.counts())
     optouts = summary(config.rights, [*extract.counts().items(), *fetch.counts().items()])
-    write_text(output / "waterfall.json", json.dumps({**flow, "optouts": optouts}, indent=1) + "\n")
+    write_text(output / WATERFALL, json.dumps({**flow, "optouts": optouts}, indent=1) + "\n")
+    rejects = [file for source in (extract, fetch, select) for file in source.files("rejects")]
+    beside = {
+        CONFIG: config.model_dump(mode="json"),
+        SCORES: histograms.describe(counts, config),
+        EXAMPLES: typical.describe(rejects, extract, fetch, config),
+    }
+    for name, value in beside.items():
+        write_text(output / name, canonical_json(value) + "\n")
     finish(
         output,
         manifest_rows(stage.folder, plans),

@@ -193,11 +193,17 @@ WATERFALL = {
     "sections": [
         {
             "section": "pages",
+            "of": "",
+            "came": 14,
+            "stayed": 12,
             "steps": [{"name": "WARC records", "count": 40}, {"name": "HTML pages", "count": 14}],
             "drops": [{"stage": "extract", "reason": "no_content", "count": 2}],
         },
         {
             "section": "documents",
+            "of": "pages",
+            "came": 12,
+            "stayed": 4,
             "steps": [{"name": "extracted", "count": 12}, {"name": "written", "count": 4}],
             "drops": [
                 {"stage": "select", "reason": "few_words", "count": 7},
@@ -205,6 +211,21 @@ WATERFALL = {
             ],
         },
     ]
+}
+SCORES = {
+    "scores": {
+        "interleaved": {
+            "words": {
+                "buckets": [[20, 30, 3], [30, 50, 5], [50, 75, 1], [75, 100, 2], [100, None, 1]],
+                "thresholds": [
+                    {"setting": "rules.min_words", "side": "min", "value": 50.0},
+                    {"setting": "rules.max_words", "side": "max", "value": 80.0},
+                ],
+            },
+            "<b>": {"buckets": [[0, 0.001, 12]], "thresholds": []},
+        },
+    },
+    "languages": {"interleaved": {"en": 11, "unknown": 1}},
 }
 REJECTS = [
     Reject("00", "https://example.org/short.html", "select", "few_words", "12 words, at least 50"),
@@ -230,6 +251,7 @@ def dataset(folder: Path, pages: int = 4, pairs: int = 5, videos: int = 2) -> Pa
     rejects = [flat_row(reject) for reject in REJECTS]
     write_table(folder / "rejects" / "select-0.parquet", "rejects", rejects)
     write_text(folder / "waterfall.json", canonical_json(WATERFALL))
+    write_text(folder / "scores.json", canonical_json(SCORES))
     shards.finish(folder, rows, title="Birds of the lake", config=CONFIG, version=VERSION)
     return folder
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes import dataset
+from fakes import SCORES, dataset
 
 from m3w_builder.cli import run
 
@@ -73,9 +73,11 @@ def test_stats_count_everything(m3w, tmp_path: Path) -> None:  # type: ignore[no
     assert found["languages"] == {"en": 11}
     assert found["histograms"]["images per page"] == {"1": 1, "2": 1, "3": 1, "4": 1}
     assert found["totals"]["video_text"]["frames"] == 8
+    assert found["domains"] == {"example.org": 11}
+    assert found["scores"] == [SCORES]
     code, out, _ = m3w("stats", folder)
     assert code == 0
-    for words in ("images per page", "few_words", "webp", "heading"):
+    for words in ("images per page", "few_words", "webp", "heading", "rules.min_words = 50"):
         assert words in out
 
 
@@ -157,6 +159,20 @@ def test_page_or_report_in_the_place_of_a_folder_is_one_line(m3w, tmp_path: Path
             "",
             f"m3w: {tmp_path}: expected a file to write, found a folder\n",
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("scores.json", 'expected an object "scores"'), ("examples.json", 'a list of "reasons"')],
+)
+def test_description_of_another_shape_is_one_line(
+    m3w, tmp_path: Path, name: str, words: str
+) -> None:  # type: ignore[no-untyped-def]
+    folder = dataset(tmp_path)
+    (folder / name).write_text('{"a": 3}')
+    code, _, err = m3w("report", folder)
+    assert (code, err.count("\n")) == (1, 1)
+    assert words in err
 
 
 def test_waterfall_of_another_shape_is_one_line(m3w, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

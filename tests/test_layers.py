@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     "schemas types errors config urls files sandbox",
     "dom text images metadata video language licences tables optouts subtitles",
-    "interleave pairs rules dedup near samples stages tombstones",
+    "interleave pairs rules dedup near samples stages tombstones histograms",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
-    "extract select write check pages waterfall verify remove",
+    "extract select write check pages waterfall verify remove typical whatif",
     "flamingo transforms",
     "pipelines",
     "cli __main__",

@@ -250,3 +250,42 @@ def test_subtitles_go_with_their_video_into_the_shards(tmp_path):
     assert [*chain.from_iterable(check.run(check.units(out), 1))] == []
     again = run(crawl, tmp_path / "again", "--workers=2", config=lenient)
     assert digests(again) == digests(out)
+
+
+def test_scores_of_everything_measured_lie_beside_the_shards(built):
+    found = json.loads((built / "scores.json").read_text())["scores"]
+    sections = json.loads((built / "waterfall.json").read_text())["sections"]
+    (stored,) = [s["stayed"] for s in sections if s["section"] == "image files"]
+    for score in ("side", "aspect_ratio", "flatness"):
+        assert sum(n for *_, n in found["image"][score]["buckets"]) == stored
+    sides = {low: n for low, _, n in found["image"]["side"]["buckets"]}
+    media = [row for f in stage_of(built, "fetch").files("media") for row in rows_of(f)]
+    small = [
+        row for row in media if row["status"] == "ok" and min(row["width"], row["height"]) < 64
+    ]
+    assert sum(n for low, n in sides.items() if low < 64) == len(small) > 0
+    assert {"setting": "rules.min_image_side", "side": "min", "value": 64.0} in found["image"][
+        "side"
+    ]["thresholds"]
+
+
+def test_configuration_and_examples_lie_beside_the_shards(built):
+    assert parse(json.loads((built / "config.json").read_text())) == OFFLINE
+    found = json.loads((built / "examples.json").read_text())
+    rejects = [row for f in sorted(built.glob("rejects/*.parquet")) for row in rows_of(f)]
+    assert sum(reason["count"] for reason in found["reasons"]) == len(rejects)
+    known = {(row["id"], row["url"], row["stage"], row["reason"]) for row in rejects}
+    for reason in found["reasons"]:
+        for e in reason["examples"]:
+            assert (e["id"], e["url"], reason["stage"], reason["reason"]) in known
+    pictured = {r["reason"] for r in found["reasons"] for e in r["examples"] if "picture" in e}
+    assert {"image_too_small", "pair_image_too_small", "alt_too_short"} <= pictured
+
+
+def stage_of(output: Path, name: str):
+    (folder,) = (output / "work").glob(f"{name}-*")
+    return load(folder)
+
+
+def rows_of(file: Path) -> list[dict]:
+    return pq.read_table(file).to_pylist()

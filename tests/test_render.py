@@ -2,12 +2,23 @@ import io
 from typing import Any
 
 import pytest
-from fakes import WATERFALL, Pack, document, image_media, jpeg, page_sample, picture, video_sample
+from fakes import (
+    SCORES,
+    WATERFALL,
+    Pack,
+    document,
+    image_media,
+    jpeg,
+    page_sample,
+    picture,
+    video_sample,
+)
 from rich.console import Console, RenderableType
 
 from m3w_builder import render
 from m3w_builder.samples import Sample, members, sample
 from m3w_builder.types import Image, Text
+from m3w_builder.whatif import Difference, Side
 
 
 def shown(renderable: RenderableType, **options: Any) -> str:
@@ -81,6 +92,85 @@ def test_waterfall_of_nothing_is_nothing_and_no_crash() -> None:
     empty = {"section": "pages", "steps": [{"name": "pages", "count": 0}], "drops": []}
     assert "0" in shown(render.waterfall({"sections": [empty]}))
     assert shown(render.waterfall({"sections": []})).strip() == ""
+
+
+def test_scores_have_a_line_per_bucket_and_thresholds_in_their_place() -> None:
+    lines = shown(render.scores(SCORES)).splitlines()
+    places = [
+        n
+        for n, line in enumerate(lines)
+        for words in ("30–50", "rules.min_words = 50 drops below", "50–75")
+        if words in line
+    ]
+    assert places == sorted(places)
+    assert len(places) == 3
+    (inside,) = [line for line in lines if "rules.max_words" in line]
+    assert "drops above (inside 75–100)" in inside
+    assert lines.index(inside) == next(n for n, line in enumerate(lines) if "75–100 " in line) + 1
+    assert "100+" in shown(render.scores(SCORES))
+
+
+def test_empty_neighbours_are_one_line() -> None:
+    buckets = [[0, 1, 3], [1, 2, 0], [2, 3, 0], [3, 4, 0], [4, 5, 1]]
+    cut = {"setting": "rules.x", "side": "max", "value": 4.5}
+    found = {"scores": {"image": {"x": {"buckets": buckets, "thresholds": [cut]}}}, "languages": {}}
+    text = shown(render.scores(found))
+    assert "1–4  " in text
+    assert "2–3" not in text
+
+
+def test_buckets_beyond_a_threshold_are_red() -> None:
+    text = shown(render.scores(SCORES), force_terminal=True, color_system="standard")
+    lines = {
+        words: next(line for line in text.splitlines() if words in line)
+        for words in ("30–50", "50–75", "100+")
+    }
+    red, cyan = "\x1b[31m", "\x1b[36m"
+    assert red in lines["30–50"]
+    assert cyan in lines["50–75"]
+    assert red in lines["100+"]
+
+
+def test_whatif_shows_what_changes_and_names_what_does_not() -> None:
+    lines = [
+        Difference("documents", "in shards", 70, 72, drop=False),
+        Difference("documents", "words_too_few", 3, 1, drop=True),
+        Difference("documents", "language", 4, 4, drop=True),
+        Difference("pages", "read", 82, 82, drop=False),
+    ]
+    example = {
+        "id": "0a",
+        "url": "https://example.org/\x1b",
+        "reason": "words_too_few",
+        "detail": "43 < 50",
+    }
+    sides = {"interleaved": {"gained": Side(2, [example]), "lost": Side()}}
+    text = shown(render.whatif({"rules.min_words": (50, 30)}, lines, sides, "select-x"))
+    for words in (
+        "rules.min_words",
+        "+2",
+        "−2",
+        "no change: pages",
+        "2 gained",
+        "43 < 50",
+        "and 1 more",
+    ):
+        assert words in text
+    assert "lost" not in text
+    assert "\x1b" not in text
+    assert "nothing changes" in shown(render.whatif({}, lines[2:], {}, "select-x"))
+
+
+def test_subtitles_of_a_video_are_shown_with_their_seconds() -> None:
+    pack = Pack()
+    found = video_sample(pack)
+    cues = [{"start": n, "end": n + 1, "text": f"line {n}"} for n in range(9)]
+    track = {"kind": "captions", "language": "en", "label": "", "cues": cues}
+    found.record["info"][0]["subtitles"] = [track]
+    text = view(found, pack)
+    for words in ("captions en", "5 s  line 5", "… and 3 more"):
+        assert words in text
+    assert "line 6" not in text
 
 
 @pytest.mark.parametrize(

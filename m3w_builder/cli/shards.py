@@ -107,7 +107,7 @@ def show(
 
 
 def stats(paths: Paths, as_json: Json = False) -> None:
-    """Show counts, distributions and the yield waterfall.
+    """Show the yield waterfall, every score with its thresholds, domains, languages, distributions.
 
     Example: m3w stats out/ --json
     """
@@ -118,10 +118,15 @@ def stats(paths: Paths, as_json: Json = False) -> None:
     total = sum(row["documents"] for row in data.rows)
     found = Stats(_progress(data.records(), "reading samples", total)).as_dict()
     flows = [flow for path in paths if (flow := shards.read_waterfall(path))]
+    scores = [measured for path in paths if (measured := shards.read_scores(path))]
     if as_json:
-        _print_json({"totals": shards.totals(data.rows), **found, "waterfalls": flows})
+        totals = shards.totals(data.rows)
+        _print_json({"totals": totals, **found, "waterfalls": flows, "scores": scores})
         return
     _show(render.stats(data.rows, found))
+    for measured in scores:
+        _show("")
+        _show(render.scores(measured))
     for flow in flows:
         _show("")
         _show(render.waterfall(flow))

@@ -3,17 +3,28 @@
 Samples are spread evenly over the key order, a shuffle: the same dataset gives the same page.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from m3w_builder.files import write_text
 from m3w_builder.render import size
 from m3w_builder.report import charts, gallery, rejects
+from m3w_builder.report.flow import flow
 from m3w_builder.report.html import Html, join, page, tag
 from m3w_builder.samples import Parts, Record
-from m3w_builder.shards import Dataset, dataset_title, open_dataset, read_waterfall, totals
+from m3w_builder.shards import (
+    Dataset,
+    dataset_title,
+    open_dataset,
+    read_examples,
+    read_scores,
+    read_waterfall,
+    totals,
+)
 from m3w_builder.shards.stats import Stats
 from m3w_builder.types import KINDS
+from m3w_builder.typical import choose, examples
 
 SHOWN = {"interleaved": 8, "image_text": 40, "video_text": 6}
 NAMES = {
@@ -21,6 +32,7 @@ NAMES = {
     "image_text": "Image-text pairs",
     "video_text": "Video-text pairs",
 }
+MOST = 15  # bars of domains, languages, formats ...
 Section = tuple[str, str, str, str]  # anchor, title, note, content
 
 
@@ -60,12 +72,30 @@ def sample_page(record: Record, parts: Parts) -> str:
 
 
 def _sections(folder: Path, data: Dataset) -> Iterator[Section]:
-    flow = read_waterfall(folder)
-    if flow:
+    if waterfall := read_waterfall(folder):
         note = (
-            "What came in, what stayed, and every reason for a drop. Shares are of the longest bar."
+            "From pages to what is in the shards: how many came, how many stayed, and every reason for a drop, "
+            "which leads to its examples."
         )
-        yield "waterfall", "Yield", note, charts.waterfall(flow)
+        yield "waterfall", "Yield", note, flow(waterfall)
+    scores = read_scores(folder) or {"scores": {}, "languages": {}}
+    if scores["scores"]:
+        note = (
+            "Everything that was measured, kept or not: a column per range of values. "
+            "The shaded side of a line is what a setting drops."
+        )
+        yield "scores", "Scores and thresholds", note, charts.scores(scores["scores"])
+    drops = read_examples(folder) or examples(choose(list(folder.glob("rejects/*.parquet"))))
+    if content := rejects.section(drops):
+        note = (
+            "Every reason with its most typical examples: those nearest to the median of its values, "
+            "or, where it has none, spread evenly over all; one of each address."
+        )
+        yield "drops", "Drops", note, content
+    if data.rows:
+        stats = Stats(data.records())
+        note = "Of the samples in the shards, and of what was found and dropped before."
+        yield "origins", "Domains and languages", note, _origins(stats, drops, scores["languages"])
     views: dict[str, Callable[[Record, Parts], Html]] = {
         "interleaved": gallery.document,
         "image_text": gallery.pair,
@@ -80,12 +110,8 @@ def _sections(folder: Path, data: Dataset) -> Iterator[Section]:
             shown = (views[kind](*part.at(n)) for n in _spread(count, SHOWN[kind]))
             note = f"{min(count, SHOWN[kind])} of {count:,}, spread evenly over the shuffled order."
             yield kind, NAMES[kind], note, tag("div", *shown, class_=layouts[kind])
-    drops = rejects.section(folder)
-    if drops:
-        note = "Every reason with its stage and count; open one to see what it hit."
-        yield "drops", "Drops", note, drops
     if data.rows:
-        yield "distributions", "Distributions", "Over all samples.", _distributions(data)
+        yield "distributions", "Distributions", "Over all samples.", _distributions(stats)
 
 
 def _spread(count: int, shown: int) -> list[int]:
@@ -117,12 +143,28 @@ def _tiles(data: Dataset) -> Html:
     return tag("div", *tiles, class_="tiles")
 
 
-def _distributions(data: Dataset) -> Html:
-    stats = Stats(data.records())
+def _origins(
+    stats: Stats, drops: Mapping[str, Any], languages: Mapping[str, Mapping[str, int]]
+) -> Html:
+    """Returns the most frequent domains and languages, of what is kept and of what is not."""
+    cards = {
+        "domains kept": stats.domains.most(MOST),
+        "domains dropped": drops["domains"][:MOST],
+        "languages kept": stats.counts["languages"].most_common(MOST),
+        **{
+            f"languages found: {NAMES[kind].lower()}": list(counts.items())[:MOST]
+            for kind, counts in languages.items()
+        },
+    }
+    shown = (charts.histogram(name, counts) for name, counts in cards.items() if counts)
+    return tag("div", *shown, class_="grid")
+
+
+def _distributions(stats: Stats) -> Html:
     cards = [charts.histogram(name, buckets) for name, buckets in stats.histograms().items()]
-    for name in ("languages", "roles", "formats", "origins"):
+    for name in ("roles", "formats", "origins"):
         if stats.counts[name]:
-            cards.append(charts.histogram(name, stats.counts[name].most_common(15)))
+            cards.append(charts.histogram(name, stats.counts[name].most_common(MOST)))
     return tag("div", *cards, class_="grid")
 
 

@@ -8,7 +8,9 @@ ELEMENTS = {"heading": "h4", "code": "pre", "table": "pre", "quote": "blockquote
 CLASSES = {"list_item": "item", "caption": "caption"}
 MAX_NODES = 60  # of one document: a page can have thousands
 MAX_PICTURES = 14
+MAX_TEXT = 2000  # characters of one node, or of a pair
 MAX_FRAMES = 12
+MAX_CUES = 30
 
 
 def document(record: Record, parts: Parts, whole: bool = False) -> Html:
@@ -21,9 +23,15 @@ def document(record: Record, parts: Parts, whole: bool = False) -> Html:
             left = len(record["info"]) - number
             body.append(tag("p", f"… and {left:,} more nodes", class_="caption"))
             break
+        if isinstance(node, str) and not whole:
+            node = _cut(node)
         body.append(_node(info, node, parts))
     head = tag("div", _title(record), link_line(record["url"]), _chips(record), class_="head")
     return tag("article", head, tag("div", *body, class_="body"), class_="card")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _title(record: Record) -> Html:
@@ -49,7 +57,8 @@ def _node(info: Record, node: str | list[str], parts: Parts) -> Html:
         role = info["role"]
         return tag(ELEMENTS.get(role, "p"), node, class_=CLASSES.get(role, ""))
     if info["type"] == "video":
-        return tag("figure", strip(info, node, parts), _caption(info, ("title", "caption")))
+        said = _caption(info, ("title", "caption"))
+        return tag("figure", strip(info, node, parts), said, *map(_subtitles, info["subtitles"]))
     name = node[0]
     image = picture(parts[name], SIDE["interleaved"], info["alt"])
     return tag("figure", image, _caption(info, ("alt", "caption")))
@@ -65,7 +74,7 @@ def _caption(info: Record, names: tuple[str, ...]) -> Html:
 def pair(record: Record, parts: Parts) -> Html:
     """Returns an image-text pair as a figure of the wall."""
     name = next(image for image in record["images"] if image is not None)
-    text = pair_text(record)
+    text = _cut(pair_text(record))
     image = picture(parts[name], SIDE["image_text"], text)
     return tag("figure", image, tag("figcaption", text, link(record["url"], _host(record["url"]))))
 
@@ -87,10 +96,18 @@ def video(record: Record, parts: Parts) -> Html:
         *(["sound"] if info["audio"] else []),
     ]
     chips = join(*(tag("span", word, class_="chip") for word in about if word))
-    text = tag("p", pair_text(record), class_="text")
-    return tag(
-        "section", text, strip(info, node, parts), chips, link_line(info["url"]), class_="card"
-    )
+    text = tag("p", _cut(pair_text(record)), class_="text")
+    shown = strip(info, node, parts), *map(_subtitles, info["subtitles"])
+    return tag("section", text, *shown, chips, link_line(info["url"]), class_="card")
+
+
+def _subtitles(track: Record) -> Html:
+    """Returns a track with the first cues that are shown during the frames."""
+    cues = track["cues"]
+    name = join(f"{track['kind']} ", tag("b", track["language"] or track["label"]))
+    lines = (tag("p", tag("small", f"{cue['start']:g} s "), cue["text"]) for cue in cues[:MAX_CUES])
+    summary = tag("summary", tag("span", name, f", {len(cues):,} cues", class_="name"))
+    return tag("details", summary, *lines, class_="cues")
 
 
 def strip(info: Record, names: list[str], parts: Parts) -> Html:

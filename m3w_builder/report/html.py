@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from html import escape
 
 from m3w_builder.render import safe, small
@@ -10,6 +11,8 @@ from m3w_builder.report.style import STYLE
 # Nothing is loaded from anywhere and no script runs, whatever a page's text contains.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 QUALITY = 72  # WebP
+BASE64 = re.compile("[A-Za-z0-9+/]+={0,2}")
+VOID = ("img",)
 
 
 class Html(str):
@@ -28,7 +31,8 @@ def tag(name: str, *children: str, **attributes: str) -> Html:
     pairs = (
         f' {key.rstrip("_")}="{escape(safe(value))}"' for key, value in attributes.items() if value
     )
-    return Html(f"<{name}{''.join(pairs)}>{join(*children)}</{name}>")
+    end = "" if name in VOID else f"{join(*children)}</{name}>"
+    return Html(f"<{name}{''.join(pairs)}>{end}")
 
 
 def link(url: str, text: str = "") -> Html:
@@ -50,6 +54,13 @@ def picture(data: bytes, side: int, alt: str = "") -> Html:
     return Html(
         f'<img src="{source}" {size} alt="{escape(safe(alt))}" title="{escape(safe(alt))}">'
     )
+
+
+def stored(picture: str, alt: str = "") -> Html:
+    """Returns an image from WebP bytes that are in base64 already."""
+    if not BASE64.fullmatch(picture):
+        return tag("span", "not decodable", class_="broken")
+    return tag("img", src=f"data:image/webp;base64,{picture}", alt=alt, title=alt, loading="lazy")
 
 
 def page(title: str, *body: str) -> str:

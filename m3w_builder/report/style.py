@@ -35,19 +35,50 @@ letter-spacing:-.02em}
 .wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,27rem),1fr))}
 .card{padding:1rem 1.15rem;min-width:0}
 .card h3{margin-bottom:.6rem}
-.rows{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.1rem .8rem;font-size:.9rem}
-.row{display:contents}
-.row .label{overflow-wrap:anywhere}
-.row .count{text-align:right;font-variant-numeric:tabular-nums}
-.row .share{color:var(--soft);font-size:.8rem;margin-left:.45rem}
+.flow{padding:.4rem 1.15rem 1rem}
+.step{position:relative;padding-top:.9rem}
+.depth1{margin-left:1.5rem}
+.depth2{margin-left:3rem}
+.depth1:before,.depth2:before{content:"";position:absolute;left:-.95rem;top:0;width:.6rem;
+height:1.65rem;border:solid var(--line);border-width:0 0 2px 2px;border-radius:0 0 0 8px}
+.step-head{display:flex;flex-wrap:wrap;align-items:baseline;gap:0 .9rem}
+.card .step-head h3{margin:0}
+.ends{font-variant-numeric:tabular-nums;color:var(--soft)}
+.ends b{color:var(--keep);font-size:1.08rem}
+.step .share{color:var(--soft);font-size:.85rem}
+.stacked{display:flex;gap:1px;height:12px;border-radius:6px;overflow:hidden;background:var(--chip);
+margin:.3rem 0 .45rem}
+.stacked i{display:block;min-width:2px;flex:0 1 auto}
+.stacked .keep{background:var(--keep)}
+.stacked .drop{background:var(--drop)}
+.stacked .gone{background:var(--drop-soft)}
+.whys{display:flex;flex-wrap:wrap;gap:.3rem}
+.why{background:var(--drop-soft);color:var(--drop);border-radius:99px;padding:.05rem .6rem;
+font-size:.8rem;text-decoration:none;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.why small{opacity:.75}
+.between{margin:.3rem 0 0;color:var(--soft);font-size:.8rem}
+.subject{margin:1.6rem 0 .6rem;font-size:1.05rem}
+.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
+.score h3 small{color:var(--soft);font-weight:400}
+.plot{position:relative;display:flex;align-items:flex-end;gap:1px;height:92px;
+border-bottom:1px solid var(--line)}
+.plot span{flex:1;height:100%;display:flex;align-items:flex-end;min-width:0}
+.plot span i{display:block;width:100%;min-height:2px;background:var(--keep);
+border-radius:3px 3px 0 0}
+.plot .beyond{position:absolute;top:0;bottom:0;background:var(--drop);opacity:.17;
+pointer-events:none}
+.plot .line{position:absolute;top:-3px;bottom:-4px;width:2px;margin-left:-1px;
+background:var(--drop);pointer-events:none}
+.axis{position:relative;height:1.15rem;font-size:.72rem;color:var(--soft);
+font-variant-numeric:tabular-nums;margin-top:.15rem}
+.axis span{position:absolute;white-space:nowrap}
+.cut-of{margin:.3rem 0 0;font-size:.8rem;color:var(--drop);overflow-wrap:anywhere}
+.cut-of small{color:var(--soft)}
+details.more{margin:.8rem 0 0}
+.more .small{margin-top:.8rem}
 .bar{grid-column:1/-1;height:7px;border-radius:4px;background:var(--chip);margin-bottom:.45rem;
 overflow:hidden}
 .bar i{display:block;height:100%;min-width:2px;border-radius:4px;background:var(--keep)}
-.drop .label,.drop .count{color:var(--drop)}
-.drop+.drop{margin-top:0}
-.drop .bar i{background:var(--drop)}
-.cut{grid-column:1/-1;color:var(--soft);font-size:.8rem;margin:.5rem 0 .15rem;padding-top:.5rem;
-border-top:1px solid var(--line)}
 .chip{display:inline-block;background:var(--chip);color:var(--soft);border-radius:99px;
 padding:.05rem .55rem;font-size:.75rem;margin:0 .35rem .2rem 0;white-space:nowrap}
 .histogram{display:grid;grid-template-columns:auto minmax(0,1fr) auto;gap:.22rem .7rem;
@@ -101,10 +132,30 @@ summary .count{font-variant-numeric:tabular-nums}
 .examples{margin:.3rem 0 .4rem;padding:0 0 0 1.2rem;list-style:none;font-size:.85rem}
 .examples li{margin:.3rem 0;overflow-wrap:anywhere}
 .examples code{display:block;color:var(--soft);font:.8rem/1.4 ui-monospace,Menlo,Consolas,monospace}
+.examples b{font-weight:600}
+.examples .words{display:block}
+.examples a{color:var(--soft)}
+.sheet{display:grid;gap:.7rem;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));
+margin:.7rem 0 .5rem}
+.sheet figure{margin:0}
+.sheet figure div{height:100px;display:flex;align-items:center;justify-content:center;
+background:var(--chip);border-radius:8px;padding:2px}
+.sheet img{border-radius:4px;max-height:96px}
+.sheet figcaption{font-size:.72rem;line-height:1.35;margin-top:.25rem}
+.sheet code{color:var(--drop);font:inherit}
+.sheet figcaption a{color:var(--soft);text-decoration:none}
+.sheet code,.sheet figcaption a{display:-webkit-box;overflow:hidden;-webkit-line-clamp:3;
+-webkit-box-orient:vertical}
+details:target{outline:2px solid var(--keep);outline-offset:6px;border-radius:6px}
+.cues{font-size:.85rem;margin:.2rem 0 .5rem}
+.cues p{margin:.15rem 0}
 .broken{display:inline-block;padding:1rem;background:var(--drop-soft);border-radius:8px}
 footer{margin-top:3.5rem;padding-top:1rem;border-top:1px solid var(--line);color:var(--soft);
 font-size:.85rem}
 @media(max-width:560px){main{padding:0 .9rem 3rem}nav{margin:0 -.9rem;padding:.55rem .9rem}
-header.top{padding-top:1.8rem}.gallery{columns:2 8rem}}
+header.top{padding-top:1.8rem}.gallery{columns:2 8rem}
+.depth1{margin-left:.9rem}.depth2{margin-left:1.8rem}
+.small{grid-template-columns:repeat(2,minmax(0,1fr));gap:.6rem}.small .card{padding:.7rem .8rem}
+.depth1:before,.depth2:before{left:-.65rem;width:.4rem}}
 @media print{.feed article .body{max-height:none}nav{display:none}}
 """

@@ -5,14 +5,21 @@ every field.
 """
 
 from m3w_builder.shards.dataset import (
+    CONFIG,
+    EXAMPLES,
     MANIFEST,
     OWNER,
     PENDING,
+    SCORES,
+    WATERFALL,
     Dataset,
     dataset_title,
     finish,
     open_dataset,
+    read_config,
+    read_examples,
     read_manifest,
+    read_scores,
     read_waterfall,
     write_manifest,
 )
@@ -36,10 +43,14 @@ from m3w_builder.shards.tar import (
 )
 
 __all__ = [
+    "CONFIG",
     "COUNTS",
+    "EXAMPLES",
     "MANIFEST",
     "OWNER",
     "PENDING",
+    "SCORES",
+    "WATERFALL",
     "Dataset",
     "Judge",
     "Removal",
@@ -55,7 +66,10 @@ __all__ = [
     "open_dataset",
     "open_index",
     "open_shard",
+    "read_config",
+    "read_examples",
     "read_manifest",
+    "read_scores",
     "read_shard",
     "read_waterfall",
     "rewrite",

@@ -72,7 +72,10 @@ Stock `webdataset` reads a truncated shard without an error: `m3w check .` compa
 - `<kind>-NNNNNN.tar`: per sample `<id>.json`, its media in order, for pairs `<id>.txt`.
 - `<kind>-NNNNNN.parquet`: offset, length and sha256 of every member, for random access.
 - `rejects/*.parquet`: everything that was dropped: id, url, stage, reason, detail.
-- `waterfall.json`: counts from pages to samples. `report.html`: the same to look at.
+- `waterfall.json`: counts from pages to samples. `scores.json`: histograms of every score over all
+  that was measured, with the thresholds. `examples.json`: typical drops of every reason, with thumbnails.
+  `report.html`: all of it to look at.
+- `config.json`: the configuration.
 - `manifest.jsonl`: one row per shard, written last. `index.json`, `croissant.json`: for loaders.
 
 ## Opt-outs

@@ -20,6 +20,9 @@ from m3w_builder.shards.valid import problems
 
 MANIFEST = "manifest.jsonl"
 WATERFALL = "waterfall.json"
+SCORES = "scores.json"
+EXAMPLES = "examples.json"
+CONFIG = "config.json"
 CROISSANT = "croissant.json"
 OWNER = ".m3w-build"  # names the write stage whose shards a folder holds
 PENDING = ".m3w-rewrite"  # a folder: what is to replace shards; the change may have begun
@@ -163,6 +166,27 @@ def read_waterfall(folder: Path) -> Record | None:
     if found is not None and not isinstance(found.get("sections"), list):
         raise ShardError(f'{folder / WATERFALL}: expected a list of "sections"')
     return found
+
+
+def read_scores(folder: Path) -> Record | None:
+    """Returns scores.json of a build (see m3w_builder.histograms), None where there is none."""
+    found = _json(folder / SCORES)
+    if found is not None and not isinstance(found.get("scores"), dict):
+        raise ShardError(f'{folder / SCORES}: expected an object "scores"')
+    return found
+
+
+def read_examples(folder: Path) -> Record | None:
+    """Returns examples.json of a build (see m3w_builder.typical), None where there is none."""
+    found = _json(folder / EXAMPLES)
+    if found is not None and not isinstance(found.get("reasons"), list):
+        raise ShardError(f'{folder / EXAMPLES}: expected a list of "reasons"')
+    return found
+
+
+def read_config(folder: Path) -> Record | None:
+    """Returns the configuration that a build was made with, None where there is none."""
+    return _json(folder / CONFIG)
 
 
 def dataset_title(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Distributions over a dataset, from the JSON of its samples; media are not read.
 
-Everything is counted in fixed buckets, so that a billion samples need no more memory than ten.
+Everything is counted in fixed buckets, and only the most frequent domains: a billion samples need
+little more memory than ten.
 """
 
 from bisect import bisect_right
@@ -20,12 +21,38 @@ EDGES: dict[str, tuple[int, ...]] = {
     "seconds per video": (0, 5, 15, 30, 60, 120, 300, 900),
     "words per video text": (0, 2, 5, 10, 20, 50, 100, 500),
 }
+KEPT = 100_000  # domains that are counted exactly
+DOMAINS = 20  # that are shown
+
+
+class Top:
+    """The most frequent of very many names: exact while there are no more than KEPT, then nearly so."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def add(self, name: str) -> None:
+        """Counts a name; now and then the rarest are forgotten."""
+        self.counts[name] += 1
+        if len(self.counts) > 2 * KEPT:
+            self.counts = Counter(dict(self.most(KEPT)))
+
+    def most(self, number: int) -> list[tuple[str, int]]:
+        """Returns the most frequent names with their counts, ties in the order of the names."""
+        return sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+
+
+def domain(url: str) -> str:
+    """Returns the host of a URL without "www.", the URL itself where it has none."""
+    _scheme, found, rest = url.partition("://")
+    return rest.partition("/")[0].removeprefix("www.") if found else url
 
 
 class Stats:
     """Counts and histograms, filled sample by sample."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.domains = Top()
         self.counts: dict[str, Counter[str]] = {
             name: Counter() for name in ("kinds", "languages", "roles", "formats", "origins")
         }
@@ -36,6 +63,7 @@ class Stats:
     def add(self, record: Record) -> None:
         """Counts one sample."""
         self.counts["kinds"][record["kind"]] += 1
+        self.domains.add(domain(record["url"]))
         self.counts["languages"][record["language"] or "unknown"] += 1
         words = word_count(record)
         if record["kind"] == "interleaved":
@@ -70,6 +98,7 @@ class Stats:
     def as_dict(self) -> dict[str, Any]:
         """Returns everything as JSON values, most frequent first."""
         counts = {name: dict(found.most_common()) for name, found in self.counts.items()}
+        counts["domains"] = dict(self.domains.most(DOMAINS))
         return {**counts, "histograms": {k: dict(v) for k, v in self.histograms().items()}}
 
 
