@@ -22,7 +22,7 @@ EXACT, TEXT, JOINT = range(3)  # why two documents meet: equal contents, like te
 ENTRY = np.dtype(
     [
         ("key", "<u8"),
-        ("doc", "<u8"),  # `doc_number` of its id
+        ("doc", "<u8"),  # the first 64 bits of its id
         ("why", "u1"),
         ("sketch", "<u8", 8),  # of its text
         ("images", "<u8"),  # a bit for each group of like pictures of which it has one
@@ -34,16 +34,11 @@ LEADERS = 64  # of a larger bucket, with which all others are compared
 _PAIRS = 1 << 14  # compared at once: their rows are 3 MB
 
 
-def doc_number(identity: str) -> int:
-    """Returns the first 16 hex digits of a document's id, as the number that stands for it here."""
-    return int(identity[:16], 16)
-
-
 def entries(doc: int, content: str, signature: bytes, image_groups: NDArray[np.uint64]) -> Entries:
     """Returns the rows of one document.
 
     Args:
-        doc: `doc_number` of its id.
+        doc: the first 64 bits of its id.
         content: hex digest of all that two documents must share to be equal; "" = equal to none.
         signature: MinHash of its text; b"" = no words.
         image_groups: uint64[G], of each of its pictures what it has in common with like ones.
