@@ -17,6 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import dedup_documents, dedup_growth
+from m3w_builder.errors import M3WError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--sample", type=int, default=0, help="documents; 0 (default): all")
+    parser.add_argument("--sample", type=int, default=0, help="documents, and pictures; 0: all")
     parser.add_argument(
         "--sizes",
         type=sizes,
@@ -36,7 +37,10 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if not dedup_documents.real(options.folder):
         parser.error(f"{options.folder}: expected pages in */manifest.jsonl, found none")
-    found = measure(options.folder, options.sample, options.sizes)
+    try:
+        found = measure(options.folder, options.sample, options.sizes)
+    except M3WError as error:
+        parser.error(str(error))
     print(json.dumps(found) if options.json else "\n\n".join(tables(found)))
 
 
@@ -49,7 +53,7 @@ def measure(folder: Path, sample: int, growing: tuple[int, ...]) -> dict[str, An
 
     return {
         "documents": dedup_documents.measure(folder, sample),
-        "images": dedup_images.measure(folder),
+        "images": dedup_images.measure(folder, sample),
         **dedup_documents.speeds(folder, sample),
         "growth": dedup_growth.measure(folder, growing),
     }

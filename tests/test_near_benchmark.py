@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from fakes import picture
 
 from benchmarks import dedup, dedup_documents
 from benchmarks.dedup_documents import (
@@ -91,6 +92,10 @@ def folder(tmp_path: Path) -> Path:
         html = f"<html><body><article><h1>Title</h1>{body}</article></body></html>"
         (pages / f"{number}.html").write_text(html, encoding="utf-8")
         rows.append({"id": number, "html": f"{number}.html", "url": f"https://a.example/{number}"})
+    for number, site in enumerate(("one", "one", "two", "two")):
+        path = tmp_path / "sites" / site / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(640, 480, number))
     lines = "\n".join(map(json.dumps, rows))
     (pages / "manifest.jsonl").write_text(lines, encoding="utf-8")
     return tmp_path

@@ -72,6 +72,16 @@ def test_case_accents_punctuation_and_spacing_do_not_count(same: str) -> None:
     assert signature(same) == signature(FOX)
 
 
+def test_form_of_letters_does_not_count() -> None:
+    for text in (
+        "한국어 위키백과는 누구나 편집할 수 있는 백과사전",
+        "ガギグゲゴがぎぐげご",
+        "naïve Ångström",
+    ):
+        forms = {signature(normalize(form, text)) for form in ("NFC", "NFD", "NFKC", "NFKD")}
+        assert len(forms) == 1
+
+
 @pytest.mark.parametrize(
     "other", [FOX.replace("fox", "fix"), FOX + " 5", FOX.replace("is gone", "gone is")]
 )

@@ -141,6 +141,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _letters(piece: str) -> NDArray[np.uint32]:
     """Returns uint32[N], folded code points without the ignored ones, a space between two words."""
+    piece = normalize("NFC", piece)  # mostly found to be so already
     folded = _folded(piece)
     if np.bitwise_or.reduce(folded) & _UNSPACED:
         folded = _folded(" ".join(words(piece))) & np.uint32(_UNSPACED - 1)
