@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import picture
 
-from benchmarks import dedup, dedup_documents
+from benchmarks import dedup, dedup_documents, dedup_growth
 from benchmarks.dedup_documents import (
     CHANGES,
     UNCOUNTED,
@@ -124,6 +124,14 @@ def test_folder_is_measured(folder: Path) -> None:
     assert found["documents"] == 4
     assert found["together"]["found_from_0.85"]["ours_direct"] == 1
     assert dedup_documents.speeds(folder)["documents_per_s"] > 0
+
+
+def test_growing_corpus_loses_its_planted_copies(folder: Path) -> None:
+    pytest.importorskip("pipelines.copies")
+    (row,) = dedup_growth.measure(folder, [100])
+    assert row["planted"] == row["dropped"] == 20
+    assert row["seconds"] > 0
+    assert row["peak_mb"] > 50
 
 
 def test_folder_without_pages_is_one_line(
