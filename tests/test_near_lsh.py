@@ -18,7 +18,6 @@ from m3w_builder.near.lsh import (
     SMALL,
     TEXT,
     Entries,
-    doc_number,
     edges,
     entries,
 )
@@ -70,11 +69,6 @@ def test_document_has_a_row_for_its_contents_each_band_and_each_picture() -> Non
 def test_document_without_text_pictures_and_contents_has_no_rows() -> None:
     assert len(entries(7, "", b"", NONE)) == 0
     assert entries(7, "", b"", groups(1))["why"].tolist() == [JOINT]
-
-
-def test_number_of_a_document_is_what_its_id_begins_with() -> None:
-    assert doc_number("00000000000000ffabcd") == 255
-    assert doc_number("f" * 20) == 2**64 - 1
 
 
 def test_equal_contents_are_copies_unchecked() -> None:

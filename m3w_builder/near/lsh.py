@@ -22,7 +22,7 @@ EXACT, TEXT, JOINT = range(3)  # why two documents meet: equal contents, like te
 ENTRY = np.dtype(
     [
         ("key", "<u8"),
-        ("doc", "<u8"),  # `doc_number` of its id
+        ("doc", "<u8"),  # the first 64 bits of its id
         ("why", "u1"),
         ("sketch", "<u8", 8),  # of its text
         ("images", "<u8"),  # a bit for each group of like pictures of which it has one
@@ -34,16 +34,11 @@ LEADERS = 64  # of a larger bucket, with which all others are compared
 _PAIRS = 1 << 14  # compared at once: their rows are 3 MB
 
 
-def doc_number(identity: str) -> int:
-    """Returns the first 16 hex digits of a document's id, as the number that stands for it here."""
-    return int(identity[:16], 16)
-
-
 def entries(doc: int, content: str, signature: bytes, image_groups: NDArray[np.uint64]) -> Entries:
     """Returns the rows of one document.
 
     Args:
-        doc: `doc_number` of its id.
+        doc: the first 64 bits of its id.
         content: hex digest of all that two documents must share to be equal; "" = equal to none.
         signature: MinHash of its text; b"" = no words.
         image_groups: uint64[G], of each of its pictures what it has in common with like ones.
@@ -73,21 +68,19 @@ def edges(block: Entries, config: DedupConfig) -> Edges:
     more. After 64 leaders it ends, so that a row costs 64 comparisons at most. Two copies that meet in
     such buckets only, and are copies of none of their leaders, are not found.
     """
-    rows, starts, sizes = _buckets(block[_wanted(block, config)])
+    off = [TEXT] * (config.min_jaccard == 1) + [JOINT] * (config.min_joint_jaccard == 1)
+    rows, starts, sizes = _buckets(block[~np.isin(block["why"], off)] if off else block)
     exact = rows["why"][starts] == EXACT
     found = [_stars(starts[exact], sizes[exact])]
     for left, right in _pairs(starts[~exact], sizes[~exact]):
         alike = _alike(rows[left], rows[right], config)
         found.append(np.stack([left[alike], right[alike]], axis=1))
-    for start, size in zip(starts[~exact], sizes[~exact], strict=True):
-        if size > SMALL:
-            found.append(start + _led(rows[start : start + size], config))
-    return np.unique(np.sort(rows["doc"][np.concatenate(found)], axis=1), axis=0)
-
-
-def _wanted(block: Entries, config: DedupConfig) -> Bools:
-    off = [TEXT] * (config.min_jaccard == 1) + [JOINT] * (config.min_joint_jaccard == 1)
-    return ~np.isin(block["why"], off)
+    for large in np.flatnonzero(~exact & (sizes > SMALL)):
+        start = starts[large]
+        found.append(start + _led(rows[start : start + sizes[large]], config))
+    pairs = np.sort(rows["doc"][np.concatenate(found)], axis=1)
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    return pairs[_changes(pairs[:, 0]) | _changes(pairs[:, 1])]
 
 
 def _buckets(block: Entries) -> tuple[Entries, Places, Places]:
@@ -99,12 +92,12 @@ def _buckets(block: Entries) -> tuple[Entries, Places, Places]:
     keys = block["key"][order]
     same = np.zeros(len(keys) + 1, np.bool_)  # as the one before
     np.equal(keys[1:], keys[:-1], out=same[1:-1])
-    rows = block[order[same[1:] | same[:-1]]]
-    rows = rows[np.lexsort((rows["doc"], rows["why"], rows["key"]))]
-    first = _changes(rows["key"]) | _changes(rows["why"])
-    kept = first | _changes(rows["doc"])
+    shared = order[same[1:] | same[:-1]]
+    shared = shared[np.lexsort([block[name][shared] for name in ("doc", "why", "key")])]
+    first = _changes(block["key"][shared]) | _changes(block["why"][shared])
+    kept = first | _changes(block["doc"][shared])
+    rows = block[shared[kept]]
     starts = np.flatnonzero(first[kept])
-    rows = rows[kept]
     return rows, starts, np.diff(starts, append=len(rows))
 
 

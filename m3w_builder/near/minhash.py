@@ -103,6 +103,7 @@ _ROW_FACTORS = _draws(401, ROWS) | _ODD
 _BAND_SEEDS = _draws(501, BANDS)
 _SHINGLE_FACTOR, _SKETCH_FACTOR, _LETTER_FACTOR = _draws(601, 3) | _ODD
 _PLACES = np.arange(0, 64, SKETCH_BITS, dtype=np.uint64)
+# A piece whose words are set apart by spaces has at most twice its length.
 _POWERS = np.append(_ODD, np.full(_PIECE * 2, _LETTER_FACTOR)).cumprod(dtype=np.uint64)
 _INVERSE = np.uint64(pow(int(_LETTER_FACTOR), -1, 2**64))
 _INVERSE_POWERS = np.append(_ODD, np.full(_PIECE * 2, _INVERSE)).cumprod(dtype=np.uint64)
@@ -123,7 +124,8 @@ def _shingles(hashes: Words, size: int) -> NDArray[np.uint32]:
 
 def _word_hashes(text: str) -> Words:
     """Returns uint64[W], a hash of each word: a polynomial of its letters, modulo 2 ** 64."""
-    found = (_hash_words(_letters(piece)) for piece in _pieces(text))
+    composed = normalize("NFC", text)  # mostly found to be so already
+    found = (_hash_words(_letters(piece)) for piece in _pieces(composed))
     return np.concatenate([np.empty(0, np.uint64), *found])
 
 
