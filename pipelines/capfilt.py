@@ -16,6 +16,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
+from m3w_builder.capfilt import write_about
 from m3w_builder.capfilt.annotate import (
     Annotations,
     Ask,
@@ -31,14 +32,11 @@ from m3w_builder.capfilt.annotate import (
 from m3w_builder.capfilt.plugins import Models, loaded, models
 from m3w_builder.config import Config, load
 from m3w_builder.errors import ConfigError
-from m3w_builder.files import write_text
-from m3w_builder.samples import canonical_json
 from m3w_builder.stages import Stage, is_committed, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
 from pipelines.common import parser, read_files, run_pipeline
 
 Unit = tuple[str, Iterable[tuple[Place, Ask]]]
-ABOUT = "capfilt.json"  # in the stage's folder: the models and the warnings
 
 
 def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -> beam.PCollection:
@@ -115,8 +113,7 @@ def run(fetch: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) ->
     for warning in chosen.warnings():
         print(f"m3w: warning: capfilt: {warning}", file=sys.stderr)
     if not stage.finished:
-        about = {**chosen.ids(), "warnings": chosen.warnings()}
-        write_text(stage.folder / ABOUT, canonical_json(about) + "\n")
+        write_about(stage.folder, chosen)
         useful = units_for(fetch.counts())
         run_pipeline(lambda p: build(p, fetch, stage, config), beam_args, useful=useful)
         stage.finish()

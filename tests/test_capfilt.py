@@ -552,12 +552,12 @@ def test_summary_has_acceptance_by_origin_and_the_noise_ratio() -> None:
         "human_texts": 5,
         "rejects.images.image_small": 99,
     }
-    found = summary(counts, ["one model"])
+    found = summary(counts, {"warnings": ["one model"]})
     assert found["texts"]["web"] == {"judged": 8, "kept": 6, "acceptance": 0.75}
     assert found["texts"]["human"]["acceptance"] == 1.0
     assert found["noise"] == {"web": 0.25, "synthetic": 0.25}
     assert found["warnings"] == ["one model"]
-    assert summary({}) == {"texts": {}, "noise": {}, "warnings": []}
+    assert summary({}, {}) == {"texts": {}, "noise": {}}
 
 
 def test_kept_captions_are_counted_by_origin() -> None:

@@ -1,7 +1,6 @@
 """The stage of CapFilt end to end on the bundled crawl, through its main: the same bytes, resumed, not run again."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from m3w_builder.capfilt import annotations, by_node, decide, toys
+from m3w_builder.capfilt import annotations, by_node, decide, read_about, toys
 from m3w_builder.config import load
 from m3w_builder.errors import ConfigError, InputError
 from m3w_builder.stages import load as load_stage
@@ -212,8 +211,9 @@ def test_one_model_for_both_is_told_on_stderr_and_kept(
         out, err = capsys.readouterr()
         (line,) = err.splitlines()
         assert line.startswith("m3w: warning: capfilt: captioner and matcher are one model (fake)")
-    about = json.loads((Path(out.strip()) / "capfilt.json").read_text())
-    assert about["captioner"] == about["matcher"] == {"model_id": "fake", "checkpoint": ""}
+    about = read_about(Path(out.strip()))
+    fake = {"model_id": "fake", "checkpoint": ""}
+    assert about["models"] == {"captioner": fake, "matcher": fake}
     assert about["warnings"] == [line.removeprefix("m3w: warning: capfilt: ")]
 
 

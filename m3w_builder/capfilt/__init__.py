@@ -13,7 +13,9 @@ from m3w_builder.capfilt.decide import (
     by_node,
     count,
     decide,
+    read_about,
     summary,
+    write_about,
 )
 from m3w_builder.capfilt.plugins import Captioner, Matcher, Settings
 
@@ -29,5 +31,7 @@ __all__ = [
     "by_node",
     "count",
     "decide",
+    "read_about",
     "summary",
+    "write_about",
 ]

@@ -3,16 +3,21 @@
 Pure functions over annotation rows: a threshold changed asks no model anything.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from m3w_builder.capfilt.plugins import Models
 from m3w_builder.config import CapfiltConfig
-from m3w_builder.samples import Caption
+from m3w_builder.files import write_text
+from m3w_builder.samples import Caption, canonical_json
 from m3w_builder.tables import Row
 
 TEXT, CAPTION = "text_mismatch", "caption_mismatch"
 NO_TEXT_LEFT = "no_text_left"  # the reason of a pair whose every text is gone
+ABOUT = "capfilt.json"  # in the stage's folder
 SECTIONS = {  # origin of a text -> the section of the waterfall that it counts in
     "web": "web_texts",
     "human": "human_texts",
@@ -97,25 +102,39 @@ def count(captions: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return found
 
 
-def summary(counts: Mapping[str, int], warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns what the report and the card say of CapFilt, from the counts of `select`.
+def summary(counts: Mapping[str, int], about: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the report and the card say of CapFilt: `about` is what the stage's folder says (`read_about`).
 
-    Per origin how many texts were judged and stay, and the share of both; `noise` is BLIP's noise ratio (Table 2),
-    the share of the web and synthetic texts that was filtered out.
+    From the counts of `select` per origin how many texts were judged and stay, and the share of both; `noise` is BLIP's
+    noise ratio (Table 2), the share of the web and synthetic texts that was filtered out.
     """
-    origins: dict[str, dict[str, float]] = {}
+    texts: dict[str, dict[str, float]] = {}
     for origin, section in SECTIONS.items():
         kept = counts.get(section, 0)
-        gone = sum(n for key, n in counts.items() if key.startswith(f"rejects.{section}."))
-        if kept + gone:
-            origins[origin] = {
-                "judged": kept + gone,
+        judged = kept + sum(
+            number for key, number in counts.items() if key.startswith(f"rejects.{section}.")
+        )
+        if judged:
+            texts[origin] = {
+                "judged": judged,
                 "kept": kept,
-                "acceptance": round(kept / (kept + gone), 4),
+                "acceptance": round(kept / judged, 4),
             }
     noise = {
         origin: round(1 - found["acceptance"], 4)
-        for origin, found in origins.items()
+        for origin, found in texts.items()
         if origin != "human"
     }
-    return {"texts": origins, "noise": noise, "warnings": list(warnings)}
+    return {**about, "texts": texts, "noise": noise}
+
+
+def write_about(folder: Path, models: Models) -> None:
+    """Says in the stage's folder which models answered, and what a user should know of them."""
+    about = {"models": models.ids(), "warnings": models.warnings()}
+    write_text(folder / ABOUT, canonical_json(about) + "\n")
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Returns {"models": {"captioner" | "matcher": {"model_id", "checkpoint"}}, "warnings": [...]} of a stage."""
+    found: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return found
