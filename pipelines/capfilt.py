@@ -11,17 +11,15 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from m3w_builder.capfilt import write_about
 from m3w_builder.capfilt.annotate import (
     Annotations,
     Ask,
     Place,
-    annotate,
+    Unit,
     asked,
     asks,
     meet,
@@ -29,18 +27,19 @@ from m3w_builder.capfilt.annotate import (
     units_for,
     write_unit,
 )
-from m3w_builder.capfilt.plugins import Models, loaded, models
+from m3w_builder.capfilt.plugins import models
 from m3w_builder.config import Config, load
 from m3w_builder.errors import ConfigError
 from m3w_builder.stages import Stage, is_committed, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
 from pipelines.common import parser, read_files, run_pipeline
 
-Unit = tuple[str, Iterable[tuple[Place, Ask]]]
-
 
 def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -> beam.PCollection:
     """Returns the names of the committed units."""
+    # Beam's part for models takes two CPU seconds to import: only where there is one.
+    from pipelines.inference import ask
+
     documents = fetch.parent("extract").files("documents")
     wanted = read_files(pipeline, "Asks", documents, partial(asks, config=config))
     stored = read_files(
@@ -53,7 +52,7 @@ def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -
         | "ToUnit" >> beam.FlatMapTuple(partial(_meet, units=units))
         | "ByUnit" >> beam.GroupByKey()
         | "Undone" >> beam.Filter(partial(_is_undone, folder=stage.folder))
-        | "Ask" >> RunInference(Handler(config, fetch.folder / "packs"))
+        | "Ask" >> ask(config, fetch.folder / "packs")
         | "Write" >> beam.Map(partial(do_unit, folder=stage.folder))
     )
 
@@ -66,30 +65,6 @@ def _meet(
 
 def _is_undone(unit: Unit, folder: Path) -> bool:
     return not is_committed(folder, unit[0])
-
-
-class Handler(ModelHandler):
-    """Answers whole units; the models themselves are asked by batches of `capfilt.batch` images."""
-
-    def __init__(self, config: Config, packs: Path) -> None:
-        super().__init__(min_batch_size=1, max_batch_size=1)
-        self._config = config
-        self._packs = packs
-
-    def load_model(self) -> Models:
-        """Returns the plug-ins: once per process."""
-        return loaded(self._config.capfilt)
-
-    def run_inference(
-        self, batch: Sequence[Unit], model: Models, _arguments: dict[str, Any] | None = None
-    ) -> Iterator[Annotations]:
-        """Yields what the models say of each unit."""
-        for unit, pairs in batch:
-            yield annotate(unit, pairs, model, self._packs, self._config)
-
-    def get_num_bytes(self, _batch: Sequence[Unit]) -> int:
-        """Returns 0: what is read are files; Beam would pickle the references to measure them."""
-        return 0
 
 
 def do_unit(found: Annotations, folder: Path) -> str:

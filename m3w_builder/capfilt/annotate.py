@@ -58,6 +58,9 @@ class Place(NamedTuple):
     length: int
 
 
+Unit = tuple[str, Iterable[tuple[Place, Ask]]]  # its name and what is asked in it
+
+
 class Annotations(NamedTuple):
     """What a unit found out."""
 
