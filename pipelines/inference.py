@@ -1,15 +1,20 @@
 """The models of CapFilt behind Beam's RunInference."""
 
+import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.ml.inference import base
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from m3w_builder.capfilt.annotate import Annotations, Unit, annotate
 from m3w_builder.capfilt.plugins import Models, loaded
 from m3w_builder.config import Config
+
+# Beam 2.77 forgets the module where torch is missing, and warns of that whenever a model is loaded.
+base.resource = base.resource or resource
 
 
 def ask(config: Config, packs: Path) -> beam.PTransform:

@@ -240,3 +240,14 @@ def test_nothing_configured_or_nothing_there_is_one_line(run: Run, tmp_path: Pat
     with pytest.raises(InputError, match="expected the folder of a finished stage"):
         capfilt.main([f"--fetch={tmp_path}", f"--work={tmp_path / 'work'}"])
     assert not (tmp_path / "work").exists()
+
+
+def test_stage_needs_no_torch_and_says_nothing_of_it(
+    run: Run, fetched: Path, tmp_path: Path
+) -> None:
+    code = "import sys; sys.modules['torch'] = None; from pipelines import capfilt; capfilt.main()"
+    command = [sys.executable, "-c", code, f"--fetch={fetched}", f"--work={tmp_path / 'bare'}"]
+    command += [f"--config={configured(tmp_path)}", "--workers=1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert digests(Path(done.stdout.strip())) == digests(run())
