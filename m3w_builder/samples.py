@@ -5,7 +5,7 @@ The JSON's lists run parallel to the nodes and hold member names, not URLs: `ima
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
@@ -30,6 +30,18 @@ class Part:
     offset: int
     length: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A text that CapFilt keeps with an image (m3w_builder.capfilt)."""
+
+    node: int  # of the image, in the document
+    text: str | None  # None: the page's own
+    origin: str  # web | synthetic | human
+    model: str = ""  # id of what wrote it, "" for the page's own
+    matcher: str = ""  # id of what scored it
+    score: float | None = None  # the higher, the better it fits
 
 
 Read = Callable[[Part], bytes]
@@ -63,26 +75,49 @@ class _Entry:
 
 
 def sample(
-    document: Document, media: Mapping[int, Media], subtitles: Mapping[str, bytes] | None = None
+    document: Document,
+    media: Mapping[int, Media],
+    subtitles: Mapping[str, bytes] | None = None,
+    captions: Sequence[Caption] = (),
 ) -> Sample:
     """Returns the sample of a document; `media` maps the index of a node in it to its media row.
 
     A media node without a row is left out; texts always stay. `subtitles` maps the URL of a track to
-    what fetch stored of it.
+    what fetch stored of it. `captions` stand behind their image, in a pair behind the page's own text.
     """
     entries: list[_Entry] = []
     number = 0  # of the next media node
+    own = next((caption for caption in captions if caption.text is None), None)
     for index, node in enumerate(document.nodes):
         if isinstance(node, Text):
-            entries.append(
-                _Entry({"type": "text", "role": node.role, "path": node.path}, text=node.text)
-            )
+            entries.append(_text(node.text, node, own))
         elif index in media:
             prefix = f"{number:03}." if document.kind == "interleaved" else ""
             entries.append(_media_entry(node, media[index], prefix, subtitles or {}))
             number += 1
+        if document.kind == "interleaved":
+            entries += _captions(document, captions, index)
+    if document.kind != "interleaved":
+        entries += [e for i in range(len(document.nodes)) for e in _captions(document, captions, i)]
     parts = tuple(part for entry in entries for part in entry.parts)
     return Sample(_record(document, entries), parts)
+
+
+def _text(text: str, node: Text, caption: Caption | None) -> _Entry:
+    info: Record = {"type": "text", "role": node.role, "path": node.path}
+    if caption:
+        score = None if caption.score is None else round(caption.score, DECIMALS)
+        info |= {"origin": caption.origin, "model": caption.model}
+        info |= {"matcher": caption.matcher, "match": score}
+    return _Entry(info, text=text)
+
+
+def _captions(document: Document, captions: Sequence[Caption], index: int) -> Iterator[_Entry]:
+    """Yields the synthetic texts of an image node."""
+    for caption in captions:
+        if caption.node == index and caption.text is not None:
+            node = Text(caption.text, "caption", document.nodes[index].path)
+            yield _text(caption.text, node, caption)
 
 
 def _record(document: Document, entries: list[_Entry]) -> Record:
@@ -195,8 +230,15 @@ def canonical_json(value: Any) -> str:
 
 
 def pair_text(record: Record) -> str:
-    """Returns the text of a pair: what its `txt` member holds."""
-    return "\n".join(text for text in record["texts"] if text is not None)
+    """Returns the text of a pair: what its `txt` member holds; of alternatives (CapFilt's) the first."""
+    texts = [text for text in record["texts"] if text is not None]
+    return texts[0] if is_choice(record) else "\n".join(texts)
+
+
+def is_choice(record: Record) -> bool:
+    """Says whether the texts of a sample are alternatives: a pair that CapFilt looked at."""
+    pair = record["kind"] != "interleaved"
+    return pair and any("origin" in i for i in record["info"] if i.get("type") == "text")
 
 
 def members(sample: Sample, read: Read) -> Iterator[tuple[str, bytes]]:

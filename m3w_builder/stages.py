@@ -119,12 +119,21 @@ def _read(folder: Path) -> dict[str, Any]:
     return record
 
 
+def is_committed(folder: Path, unit: str) -> bool:
+    """Says whether a unit's work is done."""
+    return _commit(folder, unit).exists()
+
+
+def _commit(folder: Path, unit: str) -> Path:
+    return folder / "commits" / f"{unit}.json"
+
+
 def run_unit(folder: Path, unit: str, work: Callable[[], Counts], *, retry: int = 0) -> str:
     """Does a unit's work unless it is committed; returns the unit. `work` writes its files atomically.
 
     The n-th retry of a committed unit replaces its commit, once.
     """
-    commit = folder / "commits" / f"{unit}.json"
+    commit = _commit(folder, unit)
     done = folder / "retries" / f"{unit}-{retry}"
     if not (done if retry else commit).exists():
         with writable(folder):

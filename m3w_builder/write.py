@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from m3w_builder.files import write_text
 from m3w_builder.packs import read_range
-from m3w_builder.samples import Part, Sample, sample
+from m3w_builder.samples import Caption, Part, Sample, sample
 from m3w_builder.shards import COUNTS, MANIFEST, PENDING, write_shard
 from m3w_builder.stages import Counts, Stage
 from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media
@@ -125,9 +125,11 @@ def _sample(row: Row, found: Document, read: Callable[[Media], bytes]) -> Sample
     kept = replace(found, nodes=tuple(found.nodes[node] for node in row["keep"]))
     rows = [(place[item["node"]], media(item)) for item in row["media"]]
     nodes = {index: item for index, item in rows if item.kind != "subtitles"}
-    return sample(
-        kept, nodes, {item.url: read(item) for _, item in rows if item.kind == "subtitles"}
-    )
+    subtitles = {item.url: read(item) for _, item in rows if item.kind == "subtitles"}
+    captions = [
+        Caption(**{**item, "node": place[item["node"]]}) for item in row.get("captions") or ()
+    ]
+    return sample(kept, nodes, subtitles, captions)
 
 
 def written(output: Path) -> list[Path]:

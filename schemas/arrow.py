@@ -107,6 +107,25 @@ MEDIA = _schema(
     ("frames", pa.list_(FRAME)),
 )
 
+# capfilt: annotations/*.parquet, what one model wrote for an image (`caption`), and how well another finds
+# that a text fits it (`match`).
+ANNOTATIONS = _schema(
+    ("document", STRING),
+    ("node", INT),  # of the image in the document
+    ("sha256", STRING),  # of the image
+    ("operator", STRING),  # caption | match
+    ("origin", STRING),  # of the text: web | synthetic | human
+    ("number", INT),  # of a caption among those of its image
+    ("text", STRING),
+    ("model", STRING),
+    ("score", FLOAT),  # of a match
+    ("seed", LONG),  # of a caption
+    ("settings", STRING),  # canonical JSON
+)
+
+# Of an image, a text that stays; null for the page's own, which stands in the document.
+CAPTION = _struct(node=INT, text=STRING, origin=STRING, model=STRING, matcher=STRING, score=FLOAT)
+
 # select: selected/*.parquet, references only: which row of which documents file, which of its nodes stay, and
 # the media row of each image and video that stays.
 SELECTED = _schema(
@@ -117,6 +136,7 @@ SELECTED = _schema(
     ("keep", pa.list_(INT)),  # indexes of the nodes that stay, ascending
     ("media", pa.list_(_struct(node=INT, **{f.name: f.type for f in MEDIA}))),
     ("bytes", LONG),  # of media and text: what the sample will weigh
+    ("captions", pa.list_(CAPTION)),  # of capfilt; null without it
 )
 
 # every stage: rejects/*.parquet.
@@ -135,6 +155,7 @@ SCHEMAS = {
     "documents": DOCUMENTS,
     "resources": RESOURCES,
     "media": MEDIA,
+    "annotations": ANNOTATIONS,
     "selected": SELECTED,
     "rejects": REJECTS,
     "members": MEMBERS,

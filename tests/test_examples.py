@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urljoin
 
 import lxml.html
@@ -15,6 +16,7 @@ from PIL import Image
 from warcio.archiveiterator import ArchiveIterator
 
 from m3w_builder.config import load
+from m3w_builder.errors import ConfigError
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CRAWL = EXAMPLES / "crawl.warc.gz"
@@ -90,3 +92,53 @@ def test_alignment_says_what_is_missing(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert re.match("clip_alignment: (expected open_clip|none.pt: expected a file)", done.stderr)
+
+
+def test_clip_as_a_matcher_gives_a_cosine_per_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for open_clip: what is tested is which image meets which text."""
+    torch = pytest.importorskip("torch")
+
+    class Network(torch.nn.Module):
+        def encode_image(self, pixels, normalize):
+            assert normalize
+            return pixels
+
+        def encode_text(self, tokens, normalize):
+            assert normalize
+            return tokens
+
+    prepared = []
+
+    def prepare(image: Image.Image):
+        prepared.append(image)
+        return torch.tensor([1.0, 0.0]) if image.width > image.height else torch.tensor([0.0, 1.0])
+
+    fake = ModuleType("open_clip")
+    fake.create_model_and_transforms = lambda model, pretrained, device: (Network(), None, prepare)
+    fake.get_tokenizer = lambda model: (
+        lambda texts: torch.tensor([[1.0, 0.0] if text == "wide" else [0.0, 1.0] for text in texts])
+    )
+    monkeypatch.setitem(sys.modules, "open_clip", fake)
+    weights = tmp_path / "w.pt"
+    weights.write_bytes(b"weights")
+    matcher = runpy.run_path(str(EXAMPLES / "clip_matcher.py"))["Matcher"](str(weights))
+    matcher.load()
+    wide, tall = Image.new("RGB", (9, 3)), Image.new("RGB", (3, 9))
+    pairs = [(wide, "wide"), (tall, "wide"), (wide, "tall"), (tall, "tall")]
+    assert matcher.match(*zip(*pairs, strict=True)) == [1.0, 0.0, 0.0, 1.0]
+    assert len(prepared) == 2
+    assert matcher.model_id == f"clip/ViT-B-32/{matcher.checkpoint[:16]}"
+
+
+def test_clip_as_a_matcher_says_what_is_missing(tmp_path: Path, monkeypatch) -> None:
+    matcher = runpy.run_path(str(EXAMPLES / "clip_matcher.py"))["Matcher"]
+    with pytest.raises(
+        ConfigError, match=r"none\.pt: expected a file with the weights of ViT-B-32"
+    ):
+        matcher("none.pt")
+    (tmp_path / "w.pt").write_bytes(b"weights")
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(ConfigError, match="expected open_clip: pip install open_clip_torch"):
+        matcher(str(tmp_path / "w.pt")).load()

@@ -265,3 +265,19 @@ def test_nodes_come_in_document_order() -> None:
         (1, "", ("0.jpg",)),
         (2, "", ("0.00000.jpg",)),
     ]
+
+
+def test_texts_that_capfilt_kept_are_alternatives_one_of_which_is_drawn() -> None:
+    sample = page(["a.jpg"], "A robin", "a bird on a twig", kind="image_text")
+    sample["info"] = [
+        {"type": "image", "origin": "archive"},
+        {"type": "text", "origin": "web"},
+        {"type": "text", "origin": "synthetic"},
+    ]
+    texts = {
+        spell(made(sample, seed=seed).ids).replace("<image> ", "<image>") for seed in range(40)
+    }
+    assert texts == {
+        "<BOS><image>A robin<EOC><EOS>",
+        "<BOS><image>a bird on a twig<EOC><EOS>",
+    }

@@ -6,7 +6,15 @@ import pytest
 from fakes import Pack, document, image_media, jpeg, page_sample, pair_sample, picture, video_media
 from fakes import video_sample as fake_video
 
-from m3w_builder.samples import canonical_json, members, nodes, pair_text, sample, word_count
+from m3w_builder.samples import (
+    Caption,
+    canonical_json,
+    members,
+    nodes,
+    pair_text,
+    sample,
+    word_count,
+)
 from m3w_builder.shards.valid import problems
 from m3w_builder.subtitles import Cue, write
 from m3w_builder.types import Image, Text, Track, Video
@@ -137,3 +145,66 @@ def test_video_has_the_cues_of_its_tracks_while_its_frames_are_shown() -> None:
     ]
     assert (second["language"], second["cues"]) == ("de", [])
     assert list(problems("sample", found)) == []
+
+
+def test_captions_of_a_pair_stand_behind_its_own_text_and_are_alternatives() -> None:
+    pack = Pack()
+    pair = document(Image(A, path="/html/img"), Text("A robin", "caption"), kind="image_text")
+    captions = [
+        Caption(0, None, "web", "", "m/1", 0.1 + 0.2),
+        Caption(0, "a bird on a twig", "synthetic", "c/1", "m/1", 0.9),
+    ]
+    found = sample(pair, {0: image_media(pack, A, jpeg())}, captions=captions)
+    assert found.record["texts"] == [None, "A robin", "a bird on a twig"]
+    own, made = found.record["info"][1:]
+    assert own == {
+        "type": "text",
+        "role": "caption",
+        "path": "",
+        "origin": "web",
+        "model": "",
+        "matcher": "m/1",
+        "match": 0.3,
+    }
+    assert made == {
+        "type": "text",
+        "role": "caption",
+        "path": "/html/img",
+        "origin": "synthetic",
+        "model": "c/1",
+        "matcher": "m/1",
+        "match": 0.9,
+    }
+    assert dict(members(found, pack))["txt"] == b"A robin"
+    assert list(problems("sample", found.record)) == []
+
+
+def test_pair_whose_own_text_is_gone_has_the_best_caption() -> None:
+    pack = Pack()
+    captions = [Caption(0, "a bird", "synthetic", "c/1"), Caption(0, "birds", "synthetic", "c/1")]
+    pair = document(Image(A), kind="image_text")
+    found = sample(pair, {0: image_media(pack, A, jpeg())}, captions=captions)
+    assert found.record["texts"] == [None, "a bird", "birds"]
+    assert found.record["info"][1]["match"] is None
+    assert dict(members(found, pack))["txt"] == b"a bird"
+    assert list(problems("sample", found.record)) == []
+
+
+def test_captions_of_a_page_stand_behind_their_image_and_leave_the_texts_alone() -> None:
+    page = document(Image(A), Text("One"), Image(B), Text("Two"))
+    pack = Pack()
+    media = {0: image_media(pack, A, jpeg()), 2: image_media(pack, B, jpeg(seed=1))}
+    captions = [Caption(2, "two swans", "synthetic", "c/1"), Caption(0, "a robin", "synthetic")]
+    found = sample(page, media, captions=captions).record
+    assert found["texts"] == [None, "a robin", "One", None, "two swans", "Two"]
+    assert ["origin" in i for i in found["info"] if i["type"] == "text"] == [
+        *(True, False, True, False)
+    ]
+    assert pair_text(found) == "a robin\nOne\ntwo swans\nTwo"
+
+
+def test_what_is_said_of_a_caption_is_said_whole() -> None:
+    pair = document(Image(A), kind="image_text")
+    found = sample(pair, {0: image_media(Pack(), A, jpeg())}, captions=[Caption(0, "x", "web")])
+    del found.record["info"][1]["match"]
+    assert list(problems("sample", found.record)) != []

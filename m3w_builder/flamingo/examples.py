@@ -207,7 +207,7 @@ def _pair(sample: Mapping[str, Any], choices: Choices, rng: random.Random) -> Ex
     A long text is cut so that <EOC> and <EOS> stay, unlike open_flamingo's pairs.
     """
     media = [(node, parts) for node, _, parts in nodes(sample) if parts]
-    words, key = text(sample), str(sample.get("id", ""))
+    words, key = _words(sample, rng), str(sample.get("id", ""))
     if len(media) != 1 or not words:
         raise SampleError("incomplete_pair", "a pair needs one image or video and a text")
     space = " " if rng.random() < choices.space_probability else ""
@@ -216,6 +216,15 @@ def _pair(sample: Mapping[str, Any], choices: Choices, rng: random.Random) -> Ex
     tag, phi = Tag(1, *media[0]), [1] * len(ids)
     loss = _loss(ids, phi, [tag], choices)
     return Example(key, ids, phi, loss, (_clip(tag, choices.frames, rng),))
+
+
+def _words(sample: Mapping[str, Any], rng: random.Random) -> str:
+    """Returns the text of a pair; of texts that CapFilt kept, which are alternatives, one by lot."""
+    infos = sample.get("info")
+    of_texts = [i for i in infos if isinstance(i, dict)] if isinstance(infos, list) else []
+    if any(info.get("type") == "text" and "origin" in info for info in of_texts):
+        return rng.choice([words for _, words, _ in nodes(sample) if words] or [""])
+    return text(sample)
 
 
 def _clip(tag: Tag, frames: int, rng: random.Random) -> Tag:
