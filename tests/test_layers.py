@@ -15,7 +15,7 @@ LAYERS = (
     "dom text images metadata video language tables optouts subtitles",
     "interleave pairs rules dedup samples stages",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
-    "extract select write check pages waterfall verify",
+    "extract select write check pages waterfall verify decontaminate",
     "flamingo transforms",
     "pipelines",
     "cli __main__",
