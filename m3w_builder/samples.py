@@ -95,6 +95,7 @@ def _record(document: Document, entries: list[_Entry]) -> Record:
         "language": document.language,
         "crawled": document.crawled,
         "record": document.record,
+        "licence": document.licence,
         "texts": [entry.text for entry in entries],
         "images": [entry.image for entry in entries],
         "videos": [entry.video for entry in entries],
@@ -118,6 +119,7 @@ def _image(node: Image, media: Media, prefix: str) -> _Entry:
     info: Record = {
         "type": "image",
         "url": node.url,
+        "final_url": media.final_url,
         "alt": node.alt,
         "title": node.title,
         "caption": node.caption,
@@ -143,6 +145,7 @@ def _video(node: Video, media: Media, prefix: str, subtitles: Mapping[str, bytes
     info: Record = {
         "type": "video",
         "url": node.url,
+        "final_url": media.final_url,
         "title": node.title,
         "caption": node.caption,
         "description": node.description,
@@ -208,6 +211,15 @@ def nodes(record: Record) -> Iterator[tuple[Record, str | list[str]]]:
     lists = zip(record["info"], record["texts"], record["images"], record["videos"], strict=True)
     for info, text, image, video in lists:
         yield info, text if text is not None else [image] if image is not None else video
+
+
+def media_members(record: Record) -> Iterator[tuple[str, str]]:
+    """Yields name and sha256 of every image and frame of a sample, in order."""
+    for info, image in zip(record["info"], record["images"], strict=True):
+        if info["type"] == "image":
+            yield image, info["sha256"]
+        elif info["type"] == "video":
+            yield from ((frame["name"], frame["sha256"]) for frame in info["frames"])
 
 
 def word_count(record: Record) -> int:

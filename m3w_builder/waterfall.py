@@ -3,10 +3,20 @@
 Made from the summed commit records of the stages, so that it stays true when units were retried, replayed or resumed.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 Counts = Mapping[str, int]
+ALONG = "gone with a dropped document"
+# What the sections of `select` are called here: where its kinds of items stay in the end.
+TITLES = {
+    "documents": "documents",
+    "images": "images in documents",
+    "videos": "videos in documents",
+    "image_text": "image-text pairs",
+    "video_text": "video-text pairs",
+}
 
 
 def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
@@ -47,17 +57,17 @@ def _places(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
     placed, kept = extract.get(f"{kind}.referenced", 0), select.get(f"interleaved.{kind}", 0)
     with_documents = placed - kept - sum(drop["count"] for drop in drops)
     return _section(
-        f"{kind} in documents",
+        TITLES[kind],
         drops,
         ("places in extracted documents", placed),
-        ("gone with a dropped document", with_documents),
+        (ALONG, with_documents),
         ("places in shards", kept),
     )
 
 
 def _pairs(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
     return _section(
-        kind.replace("_", "-") + " pairs",
+        TITLES[kind],
         _drops(select, kind, "select"),
         ("found", extract.get(kind, 0)),
         ("in shards", select.get(kind, 0)),
@@ -87,4 +97,41 @@ def _drops(counts: Counts, section: str, stage: str) -> list[dict[str, Any]]:
         {"stage": stage, "reason": key.removeprefix(prefix), "count": count}
         for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         if key.startswith(prefix)
+    ]
+
+
+def thinned(
+    flow: dict[str, Any], stage: str, drops: Mapping[tuple[str, str], int], along: Counts
+) -> dict[str, Any]:
+    """Returns a waterfall after more was dropped from what stayed.
+
+    `drops` counts by (section, reason), `along` the media that went with their documents by section; sections are
+    the keys of `TITLES`, others are not counted here.
+    """
+    sections = [dict(section) for section in flow["sections"]]
+    for section in sections:
+        key = next((k for k, title in TITLES.items() if title == section["section"]), "")
+        mine = {reason: count for (where, reason), count in drops.items() if where == key}
+        lost = sum(mine.values()) + along.get(key, 0)
+        if not lost:
+            continue
+        steps = [dict(step) for step in section["steps"]]
+        steps[-1]["count"] -= lost
+        for step in steps:
+            if step["name"] == ALONG:
+                step["count"] += along.get(key, 0)
+        section["steps"], section["drops"] = steps, _merged(section["drops"], stage, mine)
+    return {**flow, "sections": sections}
+
+
+def _merged(drops: list[dict[str, Any]], stage: str, counts: Counts) -> list[dict[str, Any]]:
+    """Returns the drops with those of a stage added to it, after the others, the most frequent first."""
+    total = Counter(counts)
+    for drop in drops:
+        if drop["stage"] == stage:
+            total[drop["reason"]] += drop["count"]
+    own = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        *(drop for drop in drops if drop["stage"] != stage),
+        *({"stage": stage, "reason": reason, "count": count} for reason, count in own),
     ]

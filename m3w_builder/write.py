@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 from m3w_builder.files import write_text
 from m3w_builder.packs import read_range
 from m3w_builder.samples import Part, Sample, sample
-from m3w_builder.shards import COUNTS, MANIFEST, write_shard
+from m3w_builder.shards import COUNTS, MANIFEST, PENDING, write_shard
 from m3w_builder.stages import Counts, Stage
 from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media
 from m3w_builder.types import ID_HEX, KINDS, Document, Kind, Media
 
 DESCRIPTIONS = (  # what lies beside the shards
     *(MANIFEST, "index.json", "README.md", "croissant.json", "waterfall.json", "report.html"),
-    "rejects",
+    *("rejects", PENDING),
 )
 
 

@@ -18,7 +18,7 @@ from m3w_builder.config import Config, digest, load
 from m3w_builder.errors import OutputError
 from m3w_builder.files import sweep, writable, write_text
 from m3w_builder.optouts import summary
-from m3w_builder.shards import MANIFEST, finish
+from m3w_builder.shards import MANIFEST, OWNER, finish
 from m3w_builder.stages import Counts, Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
 from m3w_builder.types import KINDS
@@ -35,7 +35,6 @@ from m3w_builder.write import (
 from pipelines.common import parser, run_pipeline
 
 BYTES_PER_WORKER = 128 * 2**20  # about two seconds of work
-OWNER = ".m3w-build"  # names the write stage whose shards an output folder holds
 
 
 def build(

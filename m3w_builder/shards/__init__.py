@@ -6,6 +6,8 @@ every field.
 
 from m3w_builder.shards.dataset import (
     MANIFEST,
+    OWNER,
+    PENDING,
     Dataset,
     dataset_title,
     finish,
@@ -15,6 +17,7 @@ from m3w_builder.shards.dataset import (
     write_manifest,
 )
 from m3w_builder.shards.index import ShardIndex, open_index
+from m3w_builder.shards.rewrite import Judge, Removal, Rewritten, complete, rewrite
 from m3w_builder.shards.tally import COUNTS, Row, totals
 from m3w_builder.shards.tar import (
     ShardWriter,
@@ -28,10 +31,16 @@ from m3w_builder.shards.tar import (
 __all__ = [
     "COUNTS",
     "MANIFEST",
+    "OWNER",
+    "PENDING",
     "Dataset",
+    "Judge",
+    "Removal",
+    "Rewritten",
     "Row",
     "ShardIndex",
     "ShardWriter",
+    "complete",
     "dataset_title",
     "describe",
     "finish",
@@ -42,6 +51,7 @@ __all__ = [
     "read_manifest",
     "read_shard",
     "read_waterfall",
+    "rewrite",
     "totals",
     "write_manifest",
     "write_shard",

@@ -78,15 +78,23 @@ Stock `webdataset` reads a truncated shard without an error: `m3w check .` compa
 ## Opt-outs
 
 {optouts}
-
+{removed}
 ## Licence
 
 {licence}
+
+{licences}
 """
+MOST_LICENCES = 30  # rows of the card's table
 
 
 def card(
-    rows: Iterable[Row], title: str, config: str, version: str, optouts: Mapping[str, Any]
+    rows: Iterable[Row],
+    title: str,
+    config: str,
+    version: str,
+    optouts: Mapping[str, Any],
+    waterfall: Mapping[str, Any] | None = None,
 ) -> str:
     """Returns the dataset card: YAML front matter as on the Hugging Face Hub, then Markdown."""
     rows = list(rows)
@@ -101,6 +109,8 @@ def card(
         loading=LOADING.format(kind=next(iter(found), "interleaved")),
         licence=LICENCE,
         optouts=_optouts(optouts),
+        removed=_removed(waterfall),
+        licences="\n".join(_licences(rows)),
     )
     documents = sum(total["documents"] for total in found.values())
     return "\n".join([*_front_matter(title, rows, documents), body])
@@ -115,6 +125,34 @@ def _optouts(optouts: Mapping[str, Any]) -> str:
     counted = f"Found, in pages and media answers: {found or 'none'}."
     rest = f"{respect} respected: what it covers is not in the shards, and stands in `rejects/`."
     return "\n".join(filter(None, (warning, rest, counted)))
+
+
+def _removed(waterfall: Mapping[str, Any] | None) -> str:
+    """Returns a paragraph on what was taken out after the build, "" for nothing."""
+    found: Counter[str] = Counter()
+    for section in (waterfall or {}).get("sections", ()):
+        for drop in section["drops"]:
+            if drop["stage"] == "remove":
+                found[section["section"]] += drop["count"]
+    if not found:
+        return ""
+    counts = ", ".join(f"{count:,} {what}" for what, count in found.items())
+    return f"\nTaken out since it was built: {counts}; `rejects/remove-*.parquet` says why.\n"
+
+
+def _licences(rows: Iterable[Row]) -> list[str]:
+    """Returns a table of what the pages say of themselves, the most frequent licences first."""
+    total: Counter[str] = Counter()
+    for row in rows:
+        total.update(row["licences"])
+    unstated = total.pop("", 0)
+    found = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+    shown = [(f"<{name}>" if "://" in name else name, n) for name, n in found[:MOST_LICENCES]]
+    if rest := found[MOST_LICENCES:]:
+        shown.append((f"{len(rest):,} others", sum(count for _, count in rest)))
+    lines = [f"| {name} | {count:,} |" for name, count in (*shown, ("none stated", unstated))]
+    said = "What the pages state as their licence (field `licence`; it is their word, not checked):"
+    return [said, "", "| licence | samples |", "| --- | ---: |", *lines]
 
 
 def _front_matter(title: str, rows: list[Row], documents: int) -> list[str]:

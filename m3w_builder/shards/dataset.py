@@ -21,6 +21,8 @@ from m3w_builder.shards.valid import problems
 MANIFEST = "manifest.jsonl"
 WATERFALL = "waterfall.json"
 CROISSANT = "croissant.json"
+OWNER = ".m3w-build"  # names the write stage whose shards a folder holds
+PENDING = ".m3w-rewrite"  # a folder: what is to replace shards; the change may have begun
 NO_OPTOUTS: Record = {"ignored": [], "found": {}}
 
 
@@ -85,15 +87,17 @@ def finish(
     config: str,
     version: str,
     optouts: Record | None = None,
+    waterfall: Record | None = None,
 ) -> None:
     """Writes index, card and Croissant description of finished shards and, last, the manifest.
 
-    `optouts` is what `m3w_builder.optouts.summary` gives: the ignored signals, and those found.
+    `optouts` is what `m3w_builder.optouts.summary` gives: the ignored signals, and those found. The card
+    tells what `waterfall` knows to have been taken out of the shards after the build.
     """
     optouts = optouts or NO_OPTOUTS
     ordered = sorted(rows, key=lambda row: row["path"])
     write_text(folder / "index.json", canonical_json(shard_index(ordered)) + "\n")
-    write_text(folder / "README.md", card(ordered, title, config, version, optouts))
+    write_text(folder / "README.md", card(ordered, title, config, version, optouts, waterfall))
     write_text(folder / CROISSANT, croissant(ordered, title))
     write_manifest(folder, ordered, config, version, optouts)
 
@@ -105,10 +109,13 @@ def write_manifest(
     version: str,
     optouts: Record = NO_OPTOUTS,
 ) -> None:
-    """Writes one line per shard with the configuration's digest, the code version and the opt-outs."""
+    """Writes one line per shard with the configuration's digest, the code version and the opt-outs.
+
+    A row that has its own keeps them.
+    """
     said = {"config": config, "version": version, "optouts": optouts}
     ordered = sorted(rows, key=lambda row: row["path"])
-    lines = [canonical_json({**row, **said}) + "\n" for row in ordered]
+    lines = [canonical_json({**said, **row}) + "\n" for row in ordered]
     write_text(folder / MANIFEST, "".join(lines))
 
 
@@ -120,8 +127,10 @@ def read_manifest(folder: Path) -> list[Row]:
             json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line
         ]
     except FileNotFoundError as error:
+        begun = (folder / PENDING).is_dir()
         raise InputError(
             f"{folder}: expected a finished dataset, found no {MANIFEST} (written last)"
+            + ("; samples were being removed: run that command again to end it" if begun else "")
         ) from error
     except ValueError as error:
         raise ShardError(f"{path}: expected a JSON object per line: {error}") from error

@@ -45,10 +45,18 @@ class ShardIndex:
         """Returns the members of a sample other than its JSON."""
         return {member.part: self._read(member) for member in self._samples[key][1:]}
 
+    def members(self, key: str) -> list[Member]:
+        """Returns where the members of a sample lie, the JSON first."""
+        return self._samples[key]
+
     def _read(self, member: Member) -> bytes:
-        data = os.pread(self._file, member.length, member.offset)
-        if len(data) < member.length:
-            raise ShardError(f"{self.path}: truncated: {member.key}.{member.part} is not all there")
+        return self.read(member.offset, member.length, f"{member.key}.{member.part}")
+
+    def read(self, offset: int, length: int, name: str) -> bytes:
+        """Returns bytes of the tar; ShardError, with the member's name, where it ends before."""
+        data = os.pread(self._file, length, offset)
+        if len(data) < length:
+            raise ShardError(f"{self.path}: truncated: {name} is not all there")
         return data
 
 

@@ -22,6 +22,7 @@ class Tally:
         self.kind = self.first = self.last = ""
         self.counts: Counter[str] = Counter()
         self.languages: Counter[str] = Counter()
+        self.licences: Counter[str] = Counter()
 
     def add(self, record: Record) -> None:
         """Counts one sample; raises ValueError for another kind or a key that does not follow."""
@@ -34,6 +35,7 @@ class Tally:
             raise ValueError(f"key {key}: a {record['kind']} sample in a shard of {self.kind}")
         self.kind, self.first, self.last = record["kind"], self.first or key, key
         self.languages[record["language"]] += 1
+        self.licences[record["licence"]] += 1
         self.counts["documents"] += 1
         self.counts["words"] += word_count(record)
         for name in ("texts", "images", "videos"):
@@ -48,6 +50,7 @@ class Tally:
             "kind": self.kind,
             **{name: self.counts[name] for name in COUNTS},
             "languages": dict(sorted(self.languages.items())),
+            "licences": dict(sorted(self.licences.items())),
             "first": self.first,
             "last": self.last,
             "bytes": size,
