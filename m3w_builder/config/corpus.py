@@ -23,7 +23,9 @@ MAX_IMAGE_DISTANCE = 31  # bits of PDQ's 256: the threshold of its authors
 # index with a test document is 0.8; a caption in a long page never reaches that, so the share is of the
 # caption's n-grams. Llama 2 (2023, A.6) calls an example contaminated at the same share.
 MIN_TEXT_OVERLAP = 0.8
-MIN_COSINE = 0.975  # ALIGN, appendix A: of two image embeddings, "tuned on human-rated and augmented data"
+MIN_COSINE = (
+    0.975  # ALIGN, appendix A: of two image embeddings, "tuned on human-rated and augmented data"
+)
 
 Bits = Annotated[int, Field(ge=0, le=31)]
 

@@ -95,7 +95,8 @@ class Benchmark:
             if item.is_picture:
                 pictures.setdefault(item.set, []).append(item)
         self._images = [_Images(*each, config.image_distance) for each in pictures.items()]
-        self._texts = [item for item in items if item.text and not item.unreadable]
+        texts = {(item.set, item.text): item for item in reversed(items) if item.text}
+        self._texts = [*reversed(texts.values())]  # the first of equal ones
         self._ngrams = Ngrams(item.text for item in self._texts)
         self._min_overlap = config.min_text_overlap
 

@@ -5,15 +5,15 @@ n-gram spans 13 words (Gopher, GPT-3); a shorter text is one n-gram of all its w
 least 8 (GPT-3, Brown et al. 2020, appendix C: N from 8 to 13). In scripts without spaces two letters
 are a word, so an n-gram has up to 26 letters there.
 
-Only words of the evaluation sets have a number; an n-gram is one 64-bit hash of its numbers.
+A word is a number of 64 bits, an n-gram a hash of its numbers: both are computed for a whole document
+at a time, and a table tells which n-grams may be one of theirs before any is looked up.
 """
 
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from hashlib import blake2b
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,17 @@ MIN_WORDS = 8  # of a text; GPT-3: "minimum value of 8 for non-synthetic tasks"
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # of the polynomial, modulo 2^64: odd
-_APOSTROPHES = dict.fromkeys(map(ord, "'’ʼ"))
+# Of polynomials modulo 2^64 over bytes and over words: odd numbers, and a third to mix their bits.
+_BYTES, _WORDS, _MIX = map(np.uint64, (0xD6E8FEB86659FD93, 0x9E3779B97F4A7C15, 0xFF51AFD7ED558CCD))
+_LONGEST = 256  # bytes of a word: those behind weigh the same
+_POWERS = np.multiply.accumulate(np.full(_LONGEST, _BYTES))
+_TEXTS = 4096  # of an evaluation set at a time
+_APOSTROPHES = "'’ʼ"
+_SPACES = "\x85\u1680\u2028\u2029"  # white space that NFKC leaves, but for control characters
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")  # planes that hold emoji, too
 _ASCII = {code: " " for code in range(128) if not chr(code).isalnum()} | {ord("'"): None}
-_BITS_PER_NGRAM = 16  # entries of the table per n-gram: one place in 16 is a false hope
-_MAX_TABLE = 1 << 26
+_ROOM = 16  # entries of the table per n-gram
+_MAX_TABLE = 1 << 26  # bytes
 
 
 def normal(text: str) -> str:
@@ -40,16 +46,28 @@ def normal(text: str) -> str:
     text = text.casefold()
     if text.isascii():
         return text.translate(_ASCII)
-    return _punctuation().sub(" ", text.translate(_APOSTROPHES))
+    for apostrophe in _APOSTROPHES:
+        text = text.replace(apostrophe, "")
+    text = _punctuation().sub(" ", text)
+    return text.translate(_MARKS) if _BEYOND.search(text) else text
+
+
+class _Marks(dict[int, str | int]):
+    """What `str.translate` makes of punctuation and symbols: a space; looked up once each."""
+
+    def __missing__(self, code: int) -> str | int:
+        mark = unicodedata.category(chr(code))[0] in "PS"
+        return self.setdefault(code, " " if mark else code)
+
+
+_MARKS = _Marks()
 
 
 @cache
 def _punctuation() -> re.Pattern[str]:
-    """Returns what matches runs of punctuation and symbols."""
-    marks = (
-        chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code))[0] in "PS"
-    )
-    return re.compile(f"[{re.escape(''.join(marks))}]+")
+    """Returns what matches runs of punctuation and symbols up to U+FFFF: with others `re` is slow."""
+    marks = (chr(code) for code in range(1 << 16) if unicodedata.category(chr(code))[0] in "PS")
+    return re.compile(f"[{_SPACES}{re.escape(''.join(marks))}]+")
 
 
 def span(text: str) -> int:
@@ -60,82 +78,109 @@ def span(text: str) -> int:
     return length if count <= WORDS else WORDS * length // count
 
 
+def numbers(text: str) -> Hashes:
+    """Returns the number of each token of a normal text with spaces between its tokens: (W,)."""
+    body = np.frombuffer(f" {text} ".encode("utf-8", "surrogatepass"), np.uint8)
+    inside = body > ord(" ")
+    starts = np.flatnonzero(inside[1:] & ~inside[:-1]) + 1
+    if not len(starts):
+        return np.empty(0, np.uint64)
+    lengths = np.diff(starts, append=len(body))
+    place = np.arange(starts[0], len(body)) - np.repeat(starts, lengths)  # of a byte in its word
+    weights = _POWERS[np.minimum(place, _LONGEST - 1)]
+    weights *= np.where(inside, body, 0)[starts[0] :]
+    found = np.add.reduceat(weights, starts - starts[0])
+    found ^= found >> np.uint64(32)
+    found *= _MIX
+    return found
+
+
 def rolling(numbers: Hashes, n: int) -> Hashes:
     """Returns the hashes of all runs of n numbers along the last axis: (..., W) to (..., W - n + 1)."""
     count = max(0, numbers.shape[-1] - n + 1)
     found = numbers[..., :count].copy()
     for step in range(1, n):
-        found *= _BASE
+        found *= _WORDS
         found += numbers[..., step : step + count]
     return found
+
+
+def _spaced(text: str) -> str:
+    """Returns a normal text with spaces between its tokens."""
+    return text if text.isascii() else " ".join(tokens(text))
 
 
 class Ngrams:
     """The n-grams of many texts; `shares` looks up those of a document."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        """Takes the texts in their order; of equal ones the first stands for all."""
-        self._numbers: dict[str, int] = {}
+        """Takes the texts in their order; equal ones are looked for once."""
+        self._equal: dict[int, list[int]] = {}  # place of the first of them -> all
         self.short = 0  # different texts below MIN_WORDS
-        seen: set[str] = set()
-        by_span: dict[int, list[tuple[int, list[int]]]] = {}
+        first: dict[str, int] = {}
+        by_span: dict[int, list[int]] = {}  # places
         for place, text in enumerate(texts):
             bare = normal(text)
-            found = tokens(bare)
-            if (key := " ".join(found)) in seen:
+            known = first.setdefault(" ".join(tokens(bare)), place)
+            self._equal.setdefault(known, []).append(place)
+            if known != place:
                 continue
-            seen.add(key)
             if n := span(bare):
-                by_span.setdefault(n, []).append((place, [*map(self._number, found)]))
+                by_span.setdefault(n, []).append(place)
             else:
                 self.short += 1
-        self.texts = len(seen) - self.short  # different ones that are looked for
-        self._levels = [_Level(n, by_span[n]) for n in sorted(by_span)]
-        self._table, self._shift = _table([level.heads for level in self._levels])
-
-    def _number(self, word: str) -> int:
-        """Returns the number of a word, a new one included; never 0, which is any other word."""
-        if word not in self._numbers:
-            digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            self._numbers[word] = int.from_bytes(digest) | 1
-        return self._numbers[word]
+        self.texts = len(first) - self.short  # different ones that are looked for
+        of = _numbered(first)
+        self._levels = [_Level(n, [(p, of[p]) for p in by_span[n]]) for n in sorted(by_span)]
+        heads = [level.heads for level in self._levels]
+        self._heads = np.unique(np.concatenate(heads)) if heads else np.empty(0, np.uint64)
+        self._table, self._shift = _table(self._heads)
 
     def shares(self, text: str) -> list[tuple[int, float]]:
         """Returns (place, share of its different n-grams that the text has) of each text that has any."""
         if not self._levels:
             return []
-        known = self._numbers.get
-        numbers = np.array([known(word, 0) for word in tokens(normal(text))], np.uint64)
-        heads = rolling(numbers, MIN_WORDS)
+        words = numbers(_spaced(normal(text)))
+        heads = rolling(words, MIN_WORDS)
         starts = np.flatnonzero(self._table[heads >> self._shift])
+        starts = starts[_places(self._heads, heads[starts]) >= 0]
         if not len(starts):
             return []
         hashes, done = heads[starts], MIN_WORDS
         found: list[tuple[int, float]] = []
         for level in self._levels:
             for step in range(done, level.n):
-                fits = starts + step < len(numbers)
+                fits = starts + step < len(words)
                 starts, hashes = starts[fits], hashes[fits]
-                hashes = hashes * _BASE + numbers[starts + step]
+                hashes = hashes * _WORDS + words[starts + step]
             done = level.n
             found += level.shares(hashes)
-        return sorted(found)
+        return sorted((each, share) for place, share in found for each in self._equal[place])
+
+
+def _numbered(texts: dict[str, int]) -> dict[int, Hashes]:
+    """Returns the numbers of texts with spaces between their tokens, by their places."""
+    found: dict[int, Hashes] = {}
+    rest = iter(texts.items())
+    while some := [*islice(rest, _TEXTS)]:
+        counts = [len(text.split(" ")) if text else 0 for text, _ in some]
+        parts = np.split(numbers(" ".join(text for text, _ in some)), np.cumsum(counts)[:-1])
+        found |= zip((place for _, place in some), parts, strict=True)
+    return found
 
 
 class _Level:
     """The n-grams of the texts whose n-grams have n tokens."""
 
-    def __init__(self, n: int, texts: Sequence[tuple[int, list[int]]]) -> None:
+    def __init__(self, n: int, texts: Sequence[tuple[int, Hashes]]) -> None:
         self.n = n
         whole = [text for text in texts if len(text[1]) == n]  # nearly all: one n-gram each
-        longer = [
-            (place, np.array(numbers, np.uint64)) for place, numbers in texts if len(numbers) > n
-        ]
-        matrix = np.array([numbers for _, numbers in whole], np.uint64).reshape(len(whole), n)
+        longer = [text for text in texts if len(text[1]) > n]
+        matrix = np.array([words for _, words in whole], np.uint64).reshape(len(whole), n)
         heads = [rolling(matrix[:, :MIN_WORDS], MIN_WORDS).ravel()]
-        heads += [rolling(numbers[: MIN_WORDS - n or None], MIN_WORDS) for _, numbers in longer]
+        heads += [rolling(words[: MIN_WORDS - n or None], MIN_WORDS) for _, words in longer]
         self.heads = np.unique(np.concatenate(heads))
-        parts = [*rolling(matrix, n), *(np.unique(rolling(numbers, n)) for _, numbers in longer)]
+        parts = [*rolling(matrix, n), *(np.unique(rolling(words, n)) for _, words in longer)]
         hashes = np.concatenate(parts)
         self._totals = np.array([*map(len, parts)])
         self._places = np.array([place for place, _ in (*whole, *longer)])
@@ -147,9 +192,8 @@ class _Level:
 
     def shares(self, hashes: Hashes) -> Iterator[tuple[int, float]]:
         """Yields (place of a text, share) for the n-grams of a document."""
-        at = np.searchsorted(self._hashes, hashes)
-        at[at == len(self._hashes)] = 0
-        hits = np.unique(at[self._hashes[at] == hashes])
+        at = _places(self._hashes, hashes)
+        hits = np.unique(at[at >= 0])
         if len(hits):
             runs = [self._owners[self._bounds[hit] : self._bounds[hit + 1]] for hit in hits]
             owners, counts = np.unique(np.concatenate(runs), return_counts=True)
@@ -157,14 +201,20 @@ class _Level:
             yield from zip(self._places[owners].tolist(), shares.tolist(), strict=True)
 
 
-def _table(heads: Sequence[Hashes]) -> tuple[NDArray[np.bool_], np.uint64]:
+def _places(ordered: Hashes, hashes: Hashes) -> Places:
+    """Returns where each hash is in an ascending array, -1 where it is not."""
+    at = np.searchsorted(ordered, hashes)
+    at[at == len(ordered)] = 0
+    return np.where(ordered[at] == hashes, at, -1)
+
+
+def _table(heads: Hashes) -> tuple[NDArray[np.bool_], np.uint64]:
     """Returns which upper bits the first MIN_WORDS tokens of an n-gram may have, and the shift to them.
 
-    Most words of a document begin no such n-gram: this tells without a search.
+    Most words of a document begin no such n-gram: this tells nearly all of them without a search.
     """
-    every = np.concatenate(heads) if heads else np.empty(0, np.uint64)
-    size = min(1 << (len(every) * _BITS_PER_NGRAM).bit_length(), _MAX_TABLE)
+    size = min(1 << (len(heads) * _ROOM).bit_length(), _MAX_TABLE)
     shift = np.uint64(64 - (size.bit_length() - 1))
     table = np.zeros(size, np.bool_)
-    table[every >> shift] = True
+    table[heads >> shift] = True
     return table, shift

@@ -1,16 +1,16 @@
 """What of the evaluation sets is in finished shards: every image and frame is hashed anew, every text read.
 
 With an encoder the images are compared by embedding, too (neighbours). Nothing is changed here:
-`drops` says what would have to go.
+`removals` says what would have to go.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -29,12 +29,11 @@ from m3w_builder.media import measure_image
 from m3w_builder.media.kinds import sniffed
 from m3w_builder.media.pixels import decoding, opened, scaled
 from m3w_builder.samples import Parts, Record, nodes
-from m3w_builder.shards import read_shard
+from m3w_builder.shards import Judge, Removal, read_shard
 
 K = TypeVar("K")
 BATCH = 32  # pictures that an encoder gets at a time
 WHOLE = -1  # the node of a finding in the text, which is that of the sample
-Drop = tuple[str, str]  # reason, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +199,13 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def report(
-    sets: Benchmark, searched: Iterable[Searched], embedded: Iterable[Finding] = ()
+    sets: Benchmark, compared: Mapping[str, int], findings: Sequence[Finding]
 ) -> dict[str, Any]:
     """Returns what was found as JSON values: counts, a row per evaluation set, every finding."""
-    searched = [*searched]
-    findings = merged([*chain.from_iterable(s.findings for s in searched), *embedded])
-    compared: Counter[str] = sum((s.counts for s in searched), Counter())
     return {
-        "compared": {f"{medium}s": compared[medium] for medium in ("image", "frame", "text")},
+        "compared": {
+            f"{medium}s": compared.get(medium, 0) for medium in ("image", "frame", "text")
+        },
         "candidates": _counted(findings),
         "short_texts": sets.short_texts,
         "sets": [_of_set(name, sets.items, findings) for name in sets.sets],
@@ -235,16 +233,20 @@ def _of_set(name: str, items: Iterable[Item], findings: Iterable[Finding]) -> di
     }
 
 
-def drops(findings: Iterable[Finding], drop: str) -> dict[str, dict[int, Drop]]:
-    """Returns what has to go: per sample its nodes, or WHOLE, each with reason and detail.
+def removals(findings: Iterable[Finding], drop: str) -> Judge:
+    """Returns what `shards.rewrite` asks about each sample: what of it has to go, and why.
 
-    `drop` is "image" or "page". A text takes its sample along, an image its pair.
+    `drop` is "image" or "page": what an image, or a frame of a video, takes along. A text takes its
+    sample along, whatever `drop` says.
     """
-    found: dict[str, dict[int, Drop]] = {}
+    found: dict[str, list[Removal]] = {}
     for finding in findings:
         place = finding.place
-        whole = drop == "page" or place.kind != "interleaved" or place.medium == "text"
         reason = TEXT if place.medium == "text" else IMAGE
-        node = WHOLE if whole else place.node
-        found.setdefault(place.id, {}).setdefault(node, (reason, str(finding.match)))
-    return {key: {WHOLE: of[WHOLE]} if WHOLE in of else of for key, of in found.items()}
+        node = None if drop == "page" or place.node == WHOLE else place.node
+        found.setdefault(place.id, []).append(Removal(reason, str(finding.match), node))
+    return partial(_of_sample, found)
+
+
+def _of_sample(found: Mapping[str, Sequence[Removal]], record: Record) -> Sequence[Removal]:
+    return found.get(record["id"], ())
