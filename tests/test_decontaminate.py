@@ -234,6 +234,15 @@ def test_saved_hashes_are_the_same_evaluation_set(tmp_path: Path) -> None:
     assert one.digest == other.digest
 
 
+def test_lone_surrogates_can_be_saved(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "half \\ud83d of a pair"}\n{"text": "\\ud83d\\ude00 whole"}\n')
+    items = load([str(path)])
+    assert [item.text for item in items] == ["half ? of a pair", "😀 whole"]
+    save(tmp_path / "x.parquet", items)
+    assert load([str(tmp_path / "x.parquet")]) == items
+
+
 def test_digest_changes_with_contents_and_not_with_the_place(tmp_path: Path) -> None:
     def digest(root: Path) -> str:
         return Benchmark(load([str(root)]), DecontaminateConfig()).digest

@@ -26,6 +26,8 @@ def words(count: int, first: int = 0) -> str:
         ("ＦＵＬＬ ｗｉｄｔｈ", "full width"),
         ("Cafe\u0301 Straße", "CAFÉ STRASSE"),
         ("a\nb\t c", "A B C"),
+        ("é\x01b\u2028c\x7fd\xa0e", "é b c d e"),
+        ("soft\xadhyphen é", "softhyphen é"),
         ("नमस्ते दुनिया।", "नमस्ते दुनिया"),  # combining vowels stay with their letters
     ],
 )
@@ -33,15 +35,19 @@ def test_case_punctuation_and_form_do_not_count(one: str, other: str) -> None:
     assert tokens(normal(one)) == tokens(normal(other))
 
 
+def span_of(text: str) -> int:
+    return span(normal(text), len(tokens(normal(text))))
+
+
 def test_ngram_spans_thirteen_words_or_all_of_a_shorter_text() -> None:
-    assert [span(words(count)) for count in (7, 8, 12, 13, 14, 500)] == [0, 8, 12, 13, 13, 13]
+    assert [span_of(words(count)) for count in (7, 8, 12, 13, 14, 500)] == [0, 8, 12, 13, 13, 13]
     assert (WORDS, MIN_WORDS) == (13, 8)
 
 
 def test_two_letters_are_a_word_where_there_are_no_spaces() -> None:
-    assert span("一二三四五六七八九十甲乙丙丁") == 0  # fourteen letters are seven words
-    assert span("一二三四五六七八九十甲乙丙丁戊己") == 16
-    assert span("一二三四五六七八九十" * 10) == 26
+    assert span_of("一二三四五六七八九十甲乙丙丁") == 0  # fourteen letters are seven words
+    assert span_of("一二三四五六七八九十甲乙丙丁戊己") == 16
+    assert span_of("一二三四五六七八九十" * 10) == 26
 
 
 def test_caption_is_found_in_a_page_however_it_is_written() -> None:
@@ -98,6 +104,14 @@ def test_shares_are_those_of_sets_of_tuples(seed: int, vocabulary: int, length: 
         if held:
             expected.append((place, len(held) / len(grams)))
     assert Ngrams(" ".join(text) for text in texts).shares(" ".join(page)) == expected
+
+
+@given(st.lists(st.text(max_size=40), max_size=20))
+def test_any_text_is_found_in_itself(texts: list[str]) -> None:
+    ngrams = Ngrams(texts)
+    for place, text in enumerate(texts):
+        whole = [share for found, share in ngrams.shares(text) if found == place]
+        assert whole == ([1.0] if span_of(text) else [])
 
 
 def test_rolling_hash_of_a_run_does_not_depend_on_where_it_stands() -> None:

@@ -31,8 +31,8 @@ _BYTES, _WORDS, _MIX = map(np.uint64, (0xD6E8FEB86659FD93, 0x9E3779B97F4A7C15, 0
 _LONGEST = 256  # bytes of a word: those behind weigh the same
 _POWERS = np.multiply.accumulate(np.full(_LONGEST, _BYTES))
 _TEXTS = 4096  # of an evaluation set at a time
-_APOSTROPHES = "'’ʼ"
-_SPACES = "\x85\u1680\u2028\u2029"  # white space that NFKC leaves, but for control characters
+_INSIDE = "'’ʼ\xad\u200b\u2060\ufeff"  # apostrophes, soft hyphens and the like part no word
+_SPACES = "\x00-\x1f\x7f-\x9f\u1680\u2028\u2029"  # what NFKC leaves of them, for a class of `re`
 _BEYOND = re.compile("[\U00010000-\U0010ffff]")  # planes that hold emoji, too
 _ASCII = {code: " " for code in range(128) if not chr(code).isalnum()} | {ord("'"): None}
 _ROOM = 16  # entries of the table per n-gram
@@ -46,8 +46,8 @@ def normal(text: str) -> str:
     text = text.casefold()
     if text.isascii():
         return text.translate(_ASCII)
-    for apostrophe in _APOSTROPHES:
-        text = text.replace(apostrophe, "")
+    for mark in _INSIDE:
+        text = text.replace(mark, "")
     text = _punctuation().sub(" ", text)
     return text.translate(_MARKS) if _BEYOND.search(text) else text
 
@@ -70,9 +70,9 @@ def _punctuation() -> re.Pattern[str]:
     return re.compile(f"[{_SPACES}{re.escape(''.join(marks))}]+")
 
 
-def span(text: str) -> int:
-    """Returns how many tokens an n-gram of a normal text has, 0 for a text that is too short."""
-    count, length = len(words(text)), len(tokens(text))
+def span(text: str, length: int) -> int:
+    """Returns how many tokens an n-gram of a normal text of `length` has, 0 for one that is too short."""
+    count = length if text.isascii() else len(words(text))
     if count < MIN_WORDS:
         return 0
     return length if count <= WORDS else WORDS * length // count
@@ -121,11 +121,12 @@ class Ngrams:
         by_span: dict[int, list[int]] = {}  # places
         for place, text in enumerate(texts):
             bare = normal(text)
-            known = first.setdefault(" ".join(tokens(bare)), place)
+            found = tokens(bare)
+            known = first.setdefault(" ".join(found), place)
             self._equal.setdefault(known, []).append(place)
             if known != place:
                 continue
-            if n := span(bare):
+            if n := span(bare, len(found)):
                 by_span.setdefault(n, []).append(place)
             else:
                 self.short += 1
@@ -164,7 +165,9 @@ def _numbered(texts: dict[str, int]) -> dict[int, Hashes]:
     rest = iter(texts.items())
     while some := [*islice(rest, _TEXTS)]:
         counts = [len(text.split(" ")) if text else 0 for text, _ in some]
-        parts = np.split(numbers(" ".join(text for text, _ in some)), np.cumsum(counts)[:-1])
+        flat = numbers(" ".join(text for text, _ in some))
+        assert len(flat) == sum(counts), "a token is not one number"
+        parts = np.split(flat, np.cumsum(counts)[:-1])
         found |= zip((place for _, place in some), parts, strict=True)
     return found
 

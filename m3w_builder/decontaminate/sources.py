@@ -20,7 +20,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
@@ -54,7 +54,7 @@ _COLUMNS = {
     "unreadable": word_set("unreadable"),
 }
 _BYTES = word_set("image images picture img jpg jpeg png webp")
-_NOT_DATA = re.compile(r"(readme|licen[cs]e|copying|notice|changelog)\b", re.IGNORECASE)
+_NOT_DATA = word_set("readme license licence copying notice changelog")  # names of texts
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 FILES_PER_UNIT = 256
 _DAMAGED_TAR = (tarfile.TarError, EOFError, OSError, ValueError)
@@ -160,7 +160,18 @@ def _grouped(name: str, root: Path, files: Sequence[str]) -> list[Unit]:
 
 def read_unit(unit: Unit) -> list[Item]:
     """Returns the items of a unit."""
-    return [measured(found) if isinstance(found, Picture) else found for found in _found(unit)]
+    found = (measured(one) if isinstance(one, Picture) else one for one in _found(unit))
+    return [*map(_encodable, found)]
+
+
+def _encodable(item: Item) -> Item:
+    """Returns an item without lone surrogates, which JSON and names of files may hold."""
+    told = {name: getattr(item, name) for name in ("set", "name", "text", "unreadable")}
+    try:
+        "".join(told.values()).encode()
+    except UnicodeEncodeError:
+        return replace(item, **{k: v.encode(errors="replace").decode() for k, v in told.items()})
+    return item
 
 
 def pictures(against: Sequence[str]) -> Iterator[Picture]:
@@ -189,7 +200,7 @@ def _read(unit: Unit, file: str) -> Iterator[Item | Picture]:
     except ShardError as error:
         yield Item(unit.set, file, unreadable=f"damaged_shard: {error}")
     except OSError as error:
-        yield Item(unit.set, file, unreadable=f"unreadable: {error.strerror}")
+        yield Item(unit.set, file, unreadable=f"unreadable: {error.strerror or error}")
 
 
 def _shard(unit: Unit, path: Path) -> Iterator[Item | Picture]:
@@ -225,7 +236,7 @@ def _kind(name: str, head: bytes) -> Entry | None:
     if suffix in PICTURES:
         return _picture
     if suffix in _TEXTS:
-        return None if _NOT_DATA.match(file.name) else _TEXTS[suffix]
+        return None if file.stem.lower() in _NOT_DATA else _TEXTS[suffix]
     try:
         sniffed(head)
     except MediaError:
