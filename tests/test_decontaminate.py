@@ -17,7 +17,7 @@ from PIL import Image as Pictures
 
 from m3w_builder.config import DecontaminateConfig, FetchConfig, parse
 from m3w_builder.decontaminate import Benchmark, Item, Match, benchmark, load, prepared, save
-from m3w_builder.decontaminate.hamming import hashes, within
+from m3w_builder.decontaminate.hamming import FEW, HashIndex, hashes, within
 from m3w_builder.decontaminate.items import COLUMNS, Picture, measured
 from m3w_builder.decontaminate.sources import set_names, strings
 from m3w_builder.errors import ConfigError, InputError
@@ -380,6 +380,24 @@ def test_within_is_the_nearest_by_brute_force() -> None:
     assert 40 < near.sum() < 60
     assert within(hashes([]), index, 31)[0].tolist() == []
     assert within(queries, hashes([]), 31)[0].tolist() == [-1] * 80
+
+
+def test_index_of_many_finds_what_comparing_all_does() -> None:
+    draw = np.random.default_rng(1)
+    index = draw.integers(0, 2**64, (2 * FEW, 4), np.uint64, endpoint=False)
+    index[7000:] &= np.uint64(0xFFFF)  # as plain pictures are: full buckets
+    queries = index[draw.permutation(len(index))[:200]].copy()
+    for row in range(200):
+        for bit in draw.permutation(256)[: row % 40]:
+            queries[row, bit // 64] ^= np.uint64(1 << int(bit % 64))
+    index[5] = index[9000]
+    for distance in (0, 15, 31):
+        places, bits = HashIndex(index).within(queries, distance)
+        expected, apart = within(queries, index, distance)
+        assert places.tolist() == expected.tolist()
+        assert bits.tolist() == apart.tolist()
+    assert 0 < (places >= 0).sum() < 200
+    assert HashIndex(index).within(queries[:0], 31)[0].tolist() == []
 
 
 def test_configuration_is_checked() -> None:

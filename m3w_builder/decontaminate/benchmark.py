@@ -12,7 +12,7 @@ from pathlib import Path
 
 from m3w_builder.config import DecontaminateConfig
 from m3w_builder.decontaminate import sources
-from m3w_builder.decontaminate.hamming import hashes, within
+from m3w_builder.decontaminate.hamming import HashIndex, hashes
 from m3w_builder.decontaminate.items import Item, digest_of, save
 from m3w_builder.decontaminate.ngrams import Ngrams
 
@@ -60,7 +60,7 @@ class _Images:
                     self._by_digest.setdefault(digest, item.name)
         seen = [i for i in items if i.phash and i.pdq_quality >= MIN_QUALITY]
         self._names = [item.name for item in seen]
-        self._hashes = hashes([item.phash for item in seen])
+        self._hashes = HashIndex(hashes([item.phash for item in seen]))
 
     def matches(self, sights: Sequence[Sight]) -> list[Match | None]:
         """Returns the nearest of this set for each image."""
@@ -74,9 +74,8 @@ class _Images:
             for place, (_, phash, quality) in enumerate(sights)
             if found[place] is None and phash and quality >= MIN_QUALITY
         ]
-        places, bits = within(
-            hashes([sights[place][1] for place in rest]), self._hashes, self._distance
-        )
+        queries = hashes([sights[place][1] for place in rest])
+        places, bits = self._hashes.within(queries, self._distance)
         for place, at, far in zip(rest, places.tolist(), bits.tolist(), strict=True):
             if at >= 0:
                 found[place] = Match(self._set, self._names[at], "pdq", float(far))
