@@ -15,7 +15,7 @@ LAYERS = (
     "dom text images metadata video language licences tables optouts subtitles",
     "interleave pairs rules dedup near samples stages tombstones histograms",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
-    "capfilt extract select write check pages waterfall verify remove typical whatif",
+    "capfilt extract select write check pages waterfall verify remove typical whatif decontaminate",
     "flamingo transforms",
     "pipelines",
     "cli __main__",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from m3w_builder.config.section import Count, Ratio, Section
+from m3w_builder.config.section import PLUGIN, Count, Ratio, Section
 
 # ALIGN (Jia et al. 2021, arXiv 2102.05918, section 3), the rules that need the whole corpus.
 MAX_IMAGES_PER_TEXT = 10  # "alt-texts that are shared by more than 10 images" are discarded
@@ -18,6 +18,14 @@ MIN_JOINT_JACCARD = 0.6  # of texts that stand with the same pictures
 MIN_JOINT_IMAGES = 0.5
 
 MAX_IMAGE_DISTANCE = 31  # bits of PDQ's 256: the threshold of its authors
+
+# Evaluation texts: MassiveText (Rae et al. 2021, arXiv 2112.11446) drops documents whose 13-gram Jaccard
+# index with a test document is 0.8; a caption in a long page never reaches that, so the share is of the
+# caption's n-grams. Llama 2 (2023, A.6) calls an example contaminated at the same share.
+MIN_TEXT_OVERLAP = 0.8
+MIN_COSINE = (
+    0.975  # ALIGN, appendix A: of two image embeddings, "tuned on human-rated and augmented data"
+)
 
 Bits = Annotated[int, Field(ge=0, le=31)]
 
@@ -85,4 +93,16 @@ class DecontaminateConfig(Section):
     image_distance: Bits = Field(
         MAX_IMAGE_DISTANCE,
         description="bits of PDQ in which an image may differ from one of theirs",
+    )
+    min_text_overlap: Ratio = Field(
+        MIN_TEXT_OVERLAP,
+        description="a document with such a share of the 13-grams of one of their texts has it; 0 = with any (GPT-3)",
+    )
+    encoder: str = Field(
+        "",
+        pattern=f"^({PLUGIN})?$",
+        description='"package.module:function", a PIL image to a vector: m3w decontaminate compares these, too',
+    )
+    min_cosine: Ratio = Field(
+        MIN_COSINE, description="of the vectors of two images that count as the same"
     )

@@ -4,6 +4,7 @@
 """
 
 from m3w_builder.rules.statistics import measure as measure
+from m3w_builder.rules.statistics import tokens as tokens
 from m3w_builder.rules.statistics import unigrams as unigrams
 from m3w_builder.rules.statistics import words as words
 from m3w_builder.rules.verdicts import RULES as RULES

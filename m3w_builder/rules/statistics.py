@@ -38,6 +38,7 @@ _OTHER_BYTES = bytes({*range(256)} - {0xE0, 0xE1, *range(0xE3, 0xF5)})
 _LETTER = rf"[{_UNSPACED}](?:(?!\w)[{_UNSPACED}])*"
 _UNSPACED_WORD = re.compile(rf"(?:{_LETTER}){{1,2}}[^\w\s{_UNSPACED}]*")
 _WORD = re.compile(rf"{_UNSPACED_WORD.pattern}|[^\s{_UNSPACED}]+")
+_TOKEN = re.compile(rf"{_LETTER}|[^\s{_UNSPACED}]+")
 # A dash, asterisk or plus is a bullet only before a space: "-5", "*nix" and "+49" are not.
 _BULLET = re.compile(r"[•‣◦⁃∙●○■□▪▫◆◇►▶▸➢➤✓✔]|[-–—*+]\s")
 _ELLIPSIS = re.compile(r"\.\.\.+")  # after "…" became "..."
@@ -56,6 +57,15 @@ def words(text: str) -> list[str]:
     Chinese word and needs no dictionary.
     """
     return _WORD.findall(text) if _has_unspaced(text) else text.split()
+
+
+def tokens(text: str) -> list[str]:
+    """Returns the words of a text, but every letter of a script without spaces on its own.
+
+    Pairs of letters depend on where the run begins; what is compared with parts of other texts
+    must not.
+    """
+    return _TOKEN.findall(text) if _has_unspaced(text) else text.split()
 
 
 def _has_unspaced(text: str) -> bool:
