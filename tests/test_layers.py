@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     "schemas types errors config urls files sandbox",
     "dom text images metadata video language tables optouts subtitles",
-    "interleave pairs rules dedup samples stages",
+    "interleave pairs rules dedup samples stages privacy safety",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
     "extract select write check pages waterfall verify",
     "flamingo transforms",
