@@ -6,7 +6,15 @@ import pytest
 from fakes import Pack, document, image_media, jpeg, page_sample, pair_sample, picture, video_media
 from fakes import video_sample as fake_video
 
-from m3w_builder.samples import canonical_json, members, nodes, pair_text, sample, word_count
+from m3w_builder.samples import (
+    canonical_json,
+    hidden,
+    members,
+    nodes,
+    pair_text,
+    sample,
+    word_count,
+)
 from m3w_builder.shards.valid import problems
 from m3w_builder.subtitles import Cue, write
 from m3w_builder.types import Image, Text, Track, Video
@@ -125,4 +133,34 @@ def test_video_has_the_cues_of_its_tracks_while_its_frames_are_shown() -> None:
         {"start": 3.2, "end": 9, "text": "long"},
     ]
     assert (second["language"], second["cues"]) == ("de", [])
+    assert list(problems("sample", found)) == []
+
+
+def test_every_text_that_people_wrote_is_hidden_and_nothing_else() -> None:
+    pack = Pack()
+    tracks = (Track("https://ex.com/b.vtt", "captions", "en", "ask Joe"),)
+    page = document(
+        Text("Joe is here", "heading", "/html/Joe"),
+        Image(A, alt="Joe", title="of Joe", caption="Joe, 9"),
+        Video(CLIP, "Joe runs", "by Joe", "Joe ran", poster=f"{A}?Joe", tracks=tracks),
+        title="About Joe",
+        url="https://example.org/Joe",
+    )
+    media = {1: image_media(pack, A, jpeg()), 2: video_media(pack, CLIP, [jpeg(seed=1)])}
+    record = sample(page, media, {"https://ex.com/b.vtt": write([Cue(0, 1, "Hi Joe")])}).record
+    found = hidden(record, lambda text: text.replace("Joe", "<N>"))
+    assert found["texts"] == ["<N> is here", None, None]
+    assert found["title"] == "About <N>"
+    text, image, video = found["info"]
+    assert text == record["info"][0]
+    assert (image["alt"], image["title"], image["caption"]) == ("<N>", "of <N>", "<N>, 9")
+    assert (video["title"], video["caption"], video["description"]) == (
+        "<N> runs", "by <N>", "<N> ran",
+    )  # fmt: skip
+    assert video["subtitles"][0]["label"] == "ask <N>"
+    assert video["subtitles"][0]["cues"] == [{"start": 0, "end": 1, "text": "Hi <N>"}]
+    assert found["url"] == "https://example.org/Joe"
+    assert video["poster"] == f"{A}?Joe"
+    assert canonical_json(found).count("Joe") == 3  # two addresses and a DOM path
+    assert hidden(record, str) == record
     assert list(problems("sample", found)) == []
