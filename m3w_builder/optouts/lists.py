@@ -21,6 +21,7 @@ from m3w_builder.urls import canonical
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _DOMAIN = re.compile(r"(?:\*?\.)?([^\s/?#@:\[\]]+)")
+_ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")  # IPv4
 _HOST = re.compile(
     r"(?:[a-z0-9_-]{1,63}\.)+[a-z0-9-]{2,63}"
 )  # a name without a dot is a typing error
@@ -87,15 +88,18 @@ class OptOutLists:
     digest: str = ""
 
     @classmethod
-    def load(cls, paths: Iterable[str | Path]) -> Self:
-        """Reads the files; a line that is none of the three raises ConfigError with its number."""
+    def load(cls, paths: Iterable[str | Path], setting: str = "rights.optout_lists") -> Self:
+        """Reads the files; a line that is none of the three raises ConfigError with its number.
+
+        `setting` is the key of the configuration that names the files, for the error.
+        """
         lists, digest = [], sha256()
         for path in map(Path, paths):
             try:
                 body = path.read_bytes()
             except OSError as error:
                 raise ConfigError(
-                    f"rights.optout_lists: {path}: expected a readable file: {error.strerror}"
+                    f"{setting}: {path}: expected a readable file: {error.strerror}"
                 ) from error
             digest.update(sha256(body).digest())
             lists.append(_read(path, body))
@@ -128,7 +132,7 @@ def _read(path: Path, body: bytes) -> _List:
             hashes.add(bytes.fromhex(line))
         elif _HOST.fullmatch(line):  # nearly every line: no URL is to be parsed
             domains.add(line.encode())
-        elif url := canonical(line):
+        elif url := canonical(line) or _without_scheme(line):
             prefixes.add(url.partition("//")[2].encode())
         elif host := _domain(line):
             domains.add(host.encode())
@@ -140,10 +144,16 @@ def _read(path: Path, body: bytes) -> _List:
 
 
 def _domain(line: str) -> str:
-    """Returns the host name in ASCII of "example.org", "*.example.org" or ".example.org", else ""."""
+    """Returns the host name in ASCII of "example.org", "*.example.org", ".example.org" or an IPv4 address, else ""."""
     match = _DOMAIN.fullmatch(line)
     host = urlsplit(canonical(f"http://{match[1]}/")).netloc.rstrip(".") if match else ""
-    return host if _HOST.fullmatch(host) else ""
+    return host if _HOST.fullmatch(host) or _ADDRESS.fullmatch(host) else ""
+
+
+def _without_scheme(line: str) -> str:
+    """Returns the URL of "example.org/path", as lists of proxies have it, "" if it is none."""
+    host, slash, path = line.partition("/")
+    return canonical(f"http://{host}/{path}") if slash and _domain(host) else ""
 
 
 def _shortest(prefixes: Iterable[bytes]) -> list[bytes]:
