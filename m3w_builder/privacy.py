@@ -171,7 +171,8 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
     for pattern in (_AT, _HIDDEN_AT, _SPELT_AT):
         for match in pattern.finditer(text):
             before = text[max(0, match.start() - 66) : match.start()][::-1]
-            local = _LOCAL_BACKWARDS.match(before, pos=before.startswith(" "))
+            spaced = pattern is not _AT and before.startswith(" ")
+            local = _LOCAL_BACKWARDS.match(before, pos=spaced)
             domain = re.sub(_DOT, ".", match[1].replace(" dot ", "."))
             if local and not _NOBODY.fullmatch(domain):
                 start = match.start() - local.end()

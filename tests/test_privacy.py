@@ -45,6 +45,7 @@ NO_EMAILS = [
     "getty@tty1.service and icon@2x.png",
     "npm install vue@3.0.0-beta.next lodash@4.17.21",
     "user@example.com, joe@www.example.org, a@b.test, root@localhost, me@host.local",  # RFC 2606
+    "als @dussmann.official, TikTok-Nutzerin @thita.vy, 2020 @frau-sabienes.de",
     "@joe@mastodon.social",
     "look at example dot com, at us at facebook dot com",
     "Look at the dot com boom, at noon dot dot dot",
