@@ -338,7 +338,7 @@ _SAYS_PHONE = re.compile(
     r"[.:： #–\-]{0,4}(?<![A-Za-z0-9_])$",
     re.IGNORECASE,
 )
-_SAID = range(6, 16)  # digits of a number that is said to be one
+_SAID = range(7, 16)  # digits of a number that is said to be one
 _LONG_GAP = 3  # characters: between such a number and what follows it
 
 
