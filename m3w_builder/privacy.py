@@ -222,7 +222,9 @@ def _mod97(account: str) -> int:
 # Payment cards: ISO/IEC 7812 numbers by the ranges of their issuers, in the groups of a card or in none.
 _CARD = re.compile(
     r"[0-9]{4}(?<![\w.,+/=#-]....)"  # this way round the search is for a digit: three times as fast
-    r"(?:([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|([ -])[0-9]{6}\2[0-9]{4,5}|[0-9]{9,15})(?![\w/=]|[.,-]\d)"
+    r"(?<!\b[0-9A-Fa-f]{4}\s....)"  # no row of a table, "5533 5534 5535 5536 5537"
+    r"(?:([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|([ -])[0-9]{6}\2[0-9]{4,5}|[0-9]{9,15})"
+    r"(?![\w/=]|[.,-]\d|\s[0-9A-Fa-f]{4}\b)"
 )
 _ISSUERS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})"  # Visa
@@ -258,7 +260,8 @@ _SAYS_IP = re.compile(
     r"\b(?:ip(?:v4)?|dns|address|adresse?|server|host|ping|gateway)\b", re.IGNORECASE
 )
 _SAYS_VERSION = re.compile(
-    r"(?:\bv|\bver|version\w*|release|build|firmware|driver|update|patch|section|chapter|kapitel|§)[ .:#]{0,3}$",
+    r"(?:\bv|\bver|version\w*|release|build|firmware|driver|update|patch|section|chapter|kapitel|§|\boid)[ .:#]{0,3}$"
+    r"|\b(?:upgrad|updat|patch|bump|downgrad)\w*(?: [^ ]+){0,3} (?:to|from) $",
     re.IGNORECASE,
 )
 
@@ -305,12 +308,12 @@ _GROUP_END = re.compile(r"\d(?!\d)")
 _BEFORE = r"(?<![\w.,:$€£¥#=+/\-–])"
 _AFTER = r"(?![\w%€£¥°]|[.,:/\-–]\d)"
 _INTERNATIONAL = re.compile(
-    rf"(?<![A-Za-z0-9_])\(?(?:\+|00(?=[1-9])) ?\(?[1-9](?:{_GAP}\d){{6,14}}"
+    rf"(?<![A-Za-z0-9_])\(?(?:\+|(?<![.,/\-])00(?=[1-9])) ?\(?[1-9](?:{_GAP}\d){{6,14}}"
 )
 _SHAPES = {  # how numbers are written in one country and little else is; "US" is all of the North American plan
     region: re.compile(f"{_BEFORE}(?:{shape}){_AFTER}")
     for region, shape in {
-        "US": r"(?:1[ .\-])?(?:\([2-9]\d\d\)[ \-]?|[2-9]\d\d[.\-–])[2-9]\d\d[ .\-–]\d{4}",
+        "US": r"(?:1[ .\-])?(?:\([2-9]\d\d\)[ \-]?[2-9]\d\d[ .\-–]|[2-9]\d\d([.\-–])[2-9]\d\d\1)\d{4}",
         "RU": r"8[ \-]?\(?\d{3}\)?[ \-]?\d{3}[ \-]\d\d[ \-]\d\d",
         "BR": r"\(\d\d\) ?9?\d{4}-\d{4}",
         "CN": r"1[3-9]\d([ \-])\d{4}\1\d{4}",
@@ -320,6 +323,11 @@ _TRUNK = re.compile(  # "0" stands for the country in most others
     rf"{_BEFORE}(?:\(0\d{{1,5}}\) ?[/\-–]? ?\d{{2,8}}|0\d{{1,5}}(?: ?[/\-–] ?| )\d{{2,8}})(?:[ /\-–]\d{{1,5}}){{0,4}}"
     rf"|{_BEFORE}0[1-9]\.\d\d\.\d\d\.\d\d\.\d\d"
 )
+# Tables of code points and bytes ("0639 0645 0649", "05 00 01 02 03"), and postal codes of the USA ("02111-1307").
+_NO_TRUNK = re.compile(r"0\d{3}(?: 0\d{3})+|0\d(?: 0\d)+|0\d{4}-\d{4}")
+_DECIMAL = re.compile(r"\+\d{4,}\.\d+")
+_NO_MORE = re.compile(r"(?![A-Za-z_]|[.,]\d)")  # must not follow on a number
+_NO_MORE_GROUPS = re.compile(r"(?![A-Za-z_]|[.,]\d|[ .\-–/]\d{1,4}(?!\d))")
 _TRUNK_DIGITS = 9  # of fewer too many other numbers are valid somewhere
 _TRUNK_REGIONS = word_list(
     "AT AU BE CH CN DE EG FI FR GB ID IE IN IR IT JP KR NL NZ SE TH TR TW UA ZA"
@@ -349,27 +357,32 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
             start -= head.end()
         beyond = end + 3  # what the patterns look at behind a number
         for match in _INTERNATIONAL.finditer(text, start, beyond):
-            yield from _longest(text, match, _valid)
+            yield from _longest(text, match, _valid, _NO_MORE)
         for region, shape in _SHAPES.items():
             for match in shape.finditer(text, start, beyond):
                 if _valid(match[0], region):
                     yield match.span()
         for match in _TRUNK.finditer(text, start, beyond):
             if not _DATE.search(match[0]):
-                yield from _longest(text, match, _national, _TRUNK_DIGITS)
+                yield from _longest(text, match, _national, _NO_MORE_GROUPS, _TRUNK_DIGITS)
         yield from _said(text, start, end)
 
 
 def _longest(
-    text: str, match: re.Match[str], valid: Callable[[str], bool], least: int = 7
+    text: str,
+    match: re.Match[str],
+    valid: Callable[[str], bool],
+    behind: re.Pattern[str],
+    least: int = 7,
 ) -> Iterator[tuple[int, int]]:
-    """Yields the longest part, of whole groups of digits and so many at least, that is a valid number."""
+    """Yields the longest part that is a valid number: of whole groups of digits, so many at least, and
+    with nothing behind it that `behind` does not match."""
     start, end = match.span()
     for group in reversed(list(_GROUP_END.finditer(text, start, min(end + 1, len(text))))):
         number = text[start : group.end()]
         if sum(map(str.isdigit, number)) < least:
             return
-        if valid(number):
+        if behind.match(text, group.end()) and valid(number):
             yield start, group.end()
             return
 
@@ -391,6 +404,8 @@ def _said(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _valid(number: str, region: str = "") -> bool:
     """Says whether a country has such a number: that of the region, or the one that "+49" or "0049" names."""
+    if _DECIMAL.fullmatch(number):
+        return False
     plain = number if region else "+" + number.lstrip("(+ ").removeprefix("00")
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(plain, region or None))
@@ -400,7 +415,8 @@ def _valid(number: str, region: str = "") -> bool:
 
 def _national(number: str) -> bool:
     """Says whether one of the countries with a leading zero has such a number."""
-    return _plans().fullmatch("".join(filter(str.isdigit, number))) is not None
+    digits = "".join(filter(str.isdigit, number))
+    return not _NO_TRUNK.fullmatch(number) and _plans().fullmatch(digits) is not None
 
 
 @cache
