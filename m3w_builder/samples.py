@@ -16,6 +16,7 @@ from m3w_builder.types import Document, Image, Media, Node, Text, Track, Video
 SCHEMA = "m3w/1"
 DECIMALS = 6  # of every float: the last bits of a double differ between machines
 IMAGE_FORMATS = ("jpg", "png", "webp")
+WRITTEN = ("alt", "title", "caption", "description")  # of a media node: what people wrote about it
 
 Record = dict[str, Any]  # the JSON of a sample
 Parts = dict[str, bytes]  # its other members, by name
@@ -216,6 +217,34 @@ def _subtitles(track: Track, vtt: bytes, media: Media) -> Record:
         "sha256": sha256(vtt).hexdigest(),
         "cues": [asdict(cue) for cue in within(parse(vtt.decode()), start, end)],
     }
+
+
+def hidden(record: Record, hide: Callable[[str], str]) -> Record:
+    """Returns the JSON of a sample with every text in it that people wrote put through `hide`.
+
+    These are the title of the page, the texts, of media the alt text, title, caption and description,
+    of subtitles the labels and cues. Addresses (URLs) are none.
+    """
+    return {
+        **record,
+        "title": hide(record["title"]),
+        "texts": [text if text is None else hide(text) for text in record["texts"]],
+        "info": [_hidden(info, hide) for info in record["info"]],
+    }
+
+
+def _hidden(info: Record, hide: Callable[[str], str]) -> Record:
+    found = {**info, **{name: hide(info[name]) for name in WRITTEN if name in info}}
+    if "subtitles" in info:
+        found["subtitles"] = [
+            {
+                **track,
+                "label": hide(track["label"]),
+                "cues": [{**cue, "text": hide(cue["text"])} for cue in track["cues"]],
+            }
+            for track in info["subtitles"]
+        ]
+    return found
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:

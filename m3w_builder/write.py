@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from m3w_builder.config import PrivacyConfig
 from m3w_builder.files import write_text
 from m3w_builder.packs import read_range
-from m3w_builder.samples import Caption, Part, Sample, sample
+from m3w_builder.privacy import Mask
+from m3w_builder.samples import Caption, Part, Sample, hidden, sample
 from m3w_builder.shards import COUNTS, MANIFEST, PENDING, write_shard
 from m3w_builder.stages import Counts, Stage
 from m3w_builder.tables import ROWS_PER_GROUP, Row, document, media
@@ -54,8 +56,13 @@ def plan_shards(selected: Counts, shard_bytes: int) -> list[ShardPlan]:
     return plans
 
 
-def write_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> Counts:
-    """Writes one shard to `output` and its manifest row to `folder`; returns its counts."""
+def write_unit(
+    plan: ShardPlan, select: Stage, folder: Path, output: Path, privacy: PrivacyConfig
+) -> Counts:
+    """Writes one shard to `output` and its manifest row to `folder`; returns its counts.
+
+    Personal data are masked here, and only here: "privacy.email" and so on count what was masked.
+    """
     rows = [row for file in select.files("selected") for row in _rows_of(plan, file)]
     documents = dict(documents_at(rows, select.parent("extract").folder / "documents"))
     packs = select.parent("fetch").folder / "packs"
@@ -63,13 +70,15 @@ def write_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> Co
     def read(part: Part | Media) -> bytes:
         return read_range(packs / part.pack, part.offset, part.length)
 
+    mask = Mask(privacy)
+    samples = (_sample(row, documents[row["id"]], read) for row in rows)
     row = write_shard(
         output / f"{plan.name}.tar",
-        (_sample(row, documents[row["id"]], read) for row in rows),
+        (replace(found, record=hidden(found.record, mask)) for found in samples),
         read,
     )
     write_text(_row_file(folder, plan), json.dumps(row))
-    return {f"{plan.kind}.{key}": row[key] for key in COUNTS} if row else {}
+    return {**{f"{plan.kind}.{key}": row[key] for key in COUNTS if row}, **mask.counts}
 
 
 def is_written(plan: ShardPlan, folder: Path, output: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import apache_beam as beam
 
 from m3w_builder import __version__, histograms, typical
-from m3w_builder.config import Config, digest, load
+from m3w_builder.config import Config, PrivacyConfig, digest, load
 from m3w_builder.errors import OutputError
 from m3w_builder.files import sweep, writable, write_text
 from m3w_builder.optouts import summary
@@ -39,22 +39,32 @@ BYTES_PER_WORKER = 128 * 2**20  # about two seconds of work
 
 
 def build(
-    pipeline: beam.Pipeline, plans: Sequence[ShardPlan], select: Stage, stage: Stage, output: Path
+    pipeline: beam.Pipeline,
+    plans: Sequence[ShardPlan],
+    select: Stage,
+    stage: Stage,
+    output: Path,
+    privacy: PrivacyConfig,
 ) -> beam.PCollection:
     """Returns the names of the committed units."""
     return (
         pipeline
         | "Shards" >> beam.Create(list(plans))
         | "Spread" >> beam.Reshuffle()
-        | "Write" >> beam.Map(partial(do_unit, select=select, folder=stage.folder, output=output))
+        | "Write"
+        >> beam.Map(
+            partial(do_unit, select=select, folder=stage.folder, output=output, privacy=privacy)
+        )
     )
 
 
-def do_unit(plan: ShardPlan, select: Stage, folder: Path, output: Path) -> str:
+def do_unit(
+    plan: ShardPlan, select: Stage, folder: Path, output: Path, privacy: PrivacyConfig
+) -> str:
     """Writes one shard unless an earlier run did and it is still there."""
     if not is_written(plan, folder, output):
         (folder / "commits" / f"{plan.name}.json").unlink(missing_ok=True)
-    return run_unit(folder, plan.name, partial(write_unit, plan, select, folder, output))
+    return run_unit(folder, plan.name, partial(write_unit, plan, select, folder, output, privacy))
 
 
 def open_write(select: Stage, work: Path, config: Config, output: Path) -> Stage:
@@ -107,7 +117,7 @@ def run(
         return stage
     _take_over(output, stage)
     run_pipeline(
-        lambda p: build(p, plans, select, stage, output),
+        lambda p: build(p, plans, select, stage, output, config.privacy),
         beam_args,
         useful=_useful(plans, select.counts()),
     )

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     "schemas types errors config urls files sandbox",
     "dom text images metadata video language licences tables optouts subtitles",
-    "interleave pairs rules dedup near samples stages tombstones histograms",
+    "interleave pairs rules dedup near samples stages tombstones histograms privacy safety",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "
     "capfilt extract select write check pages waterfall verify remove typical whatif decontaminate",
     "flamingo transforms",

@@ -398,6 +398,8 @@ example.org
 bücher.example
 https://ex.com/photos/
 http://ex.com/one.jpg
+proxy.example/adult/
+93.184.216.34
 
 {"ab" * 32}
 """
@@ -417,6 +419,9 @@ http://ex.com/one.jpg
         ("http://ex.com/photos/", "ex.com/photos/"),
         ("https://ex.com/photos", ""),
         ("https://ex.com/one.jpg?w=1", "ex.com/one.jpg"),
+        ("https://proxy.example/adult/a", "proxy.example/adult/"),
+        ("https://proxy.example/", ""),
+        ("http://93.184.216.34/a.jpg", "93.184.216.34"),
         ("https://ex.com/", ""),
         ("https://zzz.com/", ""),
         ("", ""),

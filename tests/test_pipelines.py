@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from rich.console import Console
+from test_cli_build import saved_page
 
 from m3w_builder import check
-from m3w_builder.config import Config, parse
+from m3w_builder.config import Config, PrivacyConfig, parse
 from m3w_builder.errors import ConfigError, InputError, OutputError
 from m3w_builder.stages import load
 from m3w_builder.warc import read_records
@@ -289,3 +290,19 @@ def stage_of(output: Path, name: str):
 
 def rows_of(file: Path) -> list[dict]:
     return pq.read_table(file).to_pylist()
+
+
+def test_personal_data_reach_no_shard_and_are_counted(tmp_path):
+    page = tmp_path / "crawl" / "mill.html"
+    saved_page(page.parent, page.name)
+    text = page.read_text().replace("<h1>Mill", "<h1>Mill, joe@falcot.com or +49 40 890 85433")
+    page.write_text(text.replace("at work", "of jean@falcot.com"))
+    for handling, mails in (("mask", 3), ("keep", 0)):
+        config = OFFLINE.model_copy(update={"privacy": PrivacyConfig(email=handling)})
+        out = run(page, tmp_path / handling, "--workers=1", config=config)
+        shard = b"".join(tar.read_bytes() for tar in sorted(out.glob("*.tar")))
+        assert (b"falcot" in shard, b"<EMAIL>" in shard) == (not mails, bool(mails))
+        assert b"or <PHONE>" in shard
+        (stage,) = (out / "work").glob("write-*")
+        counts = load(stage).counts()
+        assert (counts["privacy.phone"], counts["privacy.email"]) == (1, mails)

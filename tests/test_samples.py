@@ -9,6 +9,7 @@ from fakes import video_sample as fake_video
 from m3w_builder.samples import (
     Caption,
     canonical_json,
+    hidden,
     members,
     nodes,
     pair_text,
@@ -208,3 +209,33 @@ def test_what_is_said_of_a_caption_is_said_whole() -> None:
     found = sample(pair, {0: image_media(Pack(), A, jpeg())}, captions=[Caption(0, "x", "web")])
     del found.record["info"][1]["match"]
     assert list(problems("sample", found.record)) != []
+
+
+def test_every_text_that_people_wrote_is_hidden_and_nothing_else() -> None:
+    pack = Pack()
+    tracks = (Track("https://ex.com/b.vtt", "captions", "en", "ask Joe"),)
+    page = document(
+        Text("Joe is here", "heading", "/html/Joe"),
+        Image(A, alt="Joe", title="of Joe", caption="Joe, 9"),
+        Video(CLIP, "Joe runs", "by Joe", "Joe ran", poster=f"{A}?Joe", tracks=tracks),
+        title="About Joe",
+        url="https://example.org/Joe",
+    )
+    media = {1: image_media(pack, A, jpeg()), 2: video_media(pack, CLIP, [jpeg(seed=1)])}
+    record = sample(page, media, {"https://ex.com/b.vtt": write([Cue(0, 1, "Hi Joe")])}).record
+    found = hidden(record, lambda text: text.replace("Joe", "<N>"))
+    assert found["texts"] == ["<N> is here", None, None]
+    assert found["title"] == "About <N>"
+    text, image, video = found["info"]
+    assert text == record["info"][0]
+    assert (image["alt"], image["title"], image["caption"]) == ("<N>", "of <N>", "<N>, 9")
+    assert (video["title"], video["caption"], video["description"]) == (
+        "<N> runs", "by <N>", "<N> ran",
+    )  # fmt: skip
+    assert video["subtitles"][0]["label"] == "ask <N>"
+    assert video["subtitles"][0]["cues"] == [{"start": 0, "end": 1, "text": "Hi <N>"}]
+    assert found["url"] == "https://example.org/Joe"
+    assert video["poster"] == f"{A}?Joe"
+    assert canonical_json(found).count("Joe") == 3  # two addresses and a DOM path
+    assert hidden(record, str) == record
+    assert list(problems("sample", found)) == []

@@ -24,6 +24,7 @@ from m3w_builder.urls import canonical
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _DOMAIN = re.compile(r"(?:\*?\.)?([^\s/?#@:\[\]]+)")
+_ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")  # IPv4
 _HOST = re.compile(
     r"(?:[a-z0-9_-]{1,63}\.)+[a-z0-9-]{2,63}"
 )  # a name without a dot is a typing error
@@ -156,7 +157,7 @@ def entries(path: Path, body: bytes) -> Iterator[tuple[str, str]]:
             yield "sha256", line.lower()
         elif _HOST.fullmatch(line):  # nearly every line: no URL is to be parsed
             yield "domain", line
-        elif url := canonical(line.removesuffix("*")):
+        elif url := canonical(line.removesuffix("*")) or _without_scheme(line.removesuffix("*")):
             yield "prefix" if line.endswith("*") else "url", url
         elif host := _domain(line):
             yield "domain", host
@@ -184,10 +185,16 @@ def _read(path: Path, body: bytes, key: Key | None) -> _List:
 
 
 def _domain(line: str) -> str:
-    """Returns the host name in ASCII of "example.org", "*.example.org" or ".example.org", else ""."""
+    """Returns the host name in ASCII of "example.org", "*.example.org", ".example.org" or an IPv4 address, else ""."""
     match = _DOMAIN.fullmatch(line)
     host = urlsplit(canonical(f"http://{match[1]}/")).netloc.rstrip(".") if match else ""
-    return host if _HOST.fullmatch(host) else ""
+    return host if _HOST.fullmatch(host) or _ADDRESS.fullmatch(host) else ""
+
+
+def _without_scheme(line: str) -> str:
+    """Returns the URL of "example.org/path", as lists of proxies have it, "" if it is none."""
+    host, slash, path = line.partition("/")
+    return canonical(f"http://{host}/{path}") if slash and _domain(host) else ""
 
 
 def _shortest(prefixes: Iterable[bytes]) -> list[bytes]:
