@@ -18,12 +18,12 @@ from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.language import detect
 from m3w_builder.optouts import page_optouts, product_token, rights_digest, signals
 from m3w_builder.pairs import image_pairs, video_pairs
-from m3w_builder.rules import measure, unigrams
+from m3w_builder.rules import measure_texts, unigrams
 from m3w_builder.sandbox import Beat, ItemDied, sandbox
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.subtitles import SPOKEN
 from m3w_builder.tables import TableWriter, document_row, flat_row
-from m3w_builder.types import Document, OptOut, Page, Reject, Resource, item_id
+from m3w_builder.types import Document, OptOut, Page, Reject, Resource, Text, item_id
 from m3w_builder.urls import canonical, shown
 
 MAX_DEATHS = (
@@ -72,13 +72,19 @@ def optouts_of(parsed: ParsedPage, config: Config) -> tuple[OptOut, ...]:
 def _measured(document: Document) -> Document:
     text = "\n".join(node.text for node in document.texts)
     language, score = detect(text)
+    of_texts, of_document = measure_texts(document.texts, language)
+    counts = iter(of_texts)
+    nodes = tuple(
+        replace(node, scores={**node.scores, **next(counts)}) if isinstance(node, Text) else node
+        for node in document.nodes
+    )
     scores = {
         **document.scores,
-        **measure(document.texts),
+        **of_document,
         "language_score": score,
         "characters": float(len(text)),
     }
-    return replace(document, language=language, scores=scores)
+    return replace(document, nodes=nodes, language=language, scores=scores)
 
 
 def _measured_pair(pair: Document, language: str) -> Document:
