@@ -15,7 +15,7 @@ from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Client
 from m3w_builder.inputs import Unit, folder_of, live_page, local_resource, read_pages, read_urls
 from m3w_builder.interleave import ParsedPage, interleave, read_page
-from m3w_builder.language import detect
+from m3w_builder.language import detect, of_pair
 from m3w_builder.optouts import page_optouts, product_token, rights_digest, signals
 from m3w_builder.pairs import image_pairs, video_pairs
 from m3w_builder.rules import measure_texts, unigrams
@@ -47,11 +47,12 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
     try:
         document = interleave(parsed)
     except PageError as error:
-        return [_measured_pair(pair, "") for pair in pairs], [
+        return [_measured_pair(pair, ("", 0.0)) for pair in pairs], [
             _reject(page, error.reason, error.detail)
         ]
     document = _measured(replace(document, optouts=optouts))
-    return [document, *(_measured_pair(pair, document.language) for pair in pairs)], []
+    language = (document.language, document.scores["language_score"])
+    return [document, *(_measured_pair(pair, language) for pair in pairs)], []
 
 
 def optouts_of(parsed: ParsedPage, config: Config) -> tuple[OptOut, ...]:
@@ -87,10 +88,12 @@ def _measured(document: Document) -> Document:
     return replace(document, nodes=nodes, language=language, scores=scores)
 
 
-def _measured_pair(pair: Document, language: str) -> Document:
-    """A pair's text is too short to tell a language by: it carries its page's."""
-    words = unigrams(" ".join(node.text for node in pair.texts))
-    return replace(pair, language=language, scores={**pair.scores, "unigrams": float(words)})
+def _measured_pair(pair: Document, page: tuple[str, float]) -> Document:
+    """`page` is the language of its page, and its probability."""
+    text = " ".join(node.text for node in pair.texts)
+    language, score = of_pair(text, page)
+    scores = {**pair.scores, "unigrams": float(unigrams(text)), "language_score": score}
+    return replace(pair, language=language, scores=scores)
 
 
 def _reject(page: Page, reason: str, detail: str = "") -> Reject:

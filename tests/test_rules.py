@@ -1,4 +1,4 @@
-"""Statistics against a naive reference, rules at their exact boundaries, docs/rules.md current."""
+"""Gopher's statistics against a naive reference, rules at their exact boundaries, docs/rules.md current."""
 
 import json
 from collections import Counter
@@ -15,11 +15,18 @@ from m3w_builder.rules import (
     RULES,
     Rule,
     Verdict,
+    active,
+    bounds_rule,
     decide,
     image_pair_rule,
     image_rule,
+    images_rule,
     markdown,
     measure,
+    measure_texts,
+    off,
+    pair_rule,
+    source_format,
     unigrams,
     video_pair_rule,
     words,
@@ -51,7 +58,7 @@ def name(value: Rule | str) -> str:
 def verdict(*texts: str | Text, language: str = "en", config: RulesConfig = DEFAULT) -> str | None:
     """Returns the reason why a document of these texts would be dropped."""
     nodes = [text if isinstance(text, Text) else Text(text) for text in texts]
-    found = decide({**measure(nodes), "language_score": 0.9}, language, config)
+    found = decide({**measure_texts(nodes, language)[1], "language_score": 0.9}, language, config)
     return found and found[0]
 
 
@@ -119,7 +126,10 @@ def test_empty_document_has_every_score_and_all_are_zero() -> None:
 
 
 def test_every_rule_has_its_score() -> None:
-    assert {rule.value for rule in DOCUMENT_RULES} == measure([]).keys() - {"unspaced_words"}
+    _, scores = measure_texts([], "en")
+    assert {rule.value for rule in DOCUMENT_RULES} == scores.keys() - {
+        *("unspaced_words", "digits", "uppercase", "spam_words")
+    }
 
 
 @pytest.mark.parametrize(
@@ -187,14 +197,18 @@ def test_paragraphs_are_texts_and_ngrams_cross_them() -> None:
 
 
 def passing_scores() -> dict[str, float]:
-    return {**measure([Text(prose(60))]), "language_score": 1.0}
+    return {**measure_texts([Text(prose(60))], "en")[1], "language_score": 1.0}
 
 
-def bounds(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
-    return [(rule, setting) for rule in rules for setting in rule.settings]
+GOPHER_BOUNDS = [
+    (rule, setting)
+    for rule in DOCUMENT_RULES
+    for setting in rule.settings
+    if getattr(DEFAULT, setting) != off(setting)
+]
 
 
-@pytest.mark.parametrize(("rule", "setting"), bounds(DOCUMENT_RULES), ids=name)
+@pytest.mark.parametrize(("rule", "setting"), GOPHER_BOUNDS, ids=name)
 def test_bound_itself_passes_and_the_next_number_fails(rule: Rule, setting: str) -> None:
     bound = float(getattr(DEFAULT, setting))
     beyond = nextafter(bound, -inf if setting.startswith("min_") else inf)
@@ -353,7 +367,12 @@ MEDIA: dict[str, Media] = {  # reason: what passes, what fails
 }
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES if r.subject != "document"], ids=name)
+MEDIA_RULES = [
+    *(rule for rule in RULES if rule.subject in ("image", "images", "image_text", "video_text")),
+]
+
+
+@pytest.mark.parametrize("rule", [rule for rule in MEDIA_RULES if not rule.off(DEFAULT)], ids=name)
 def test_media_rule_at_its_boundary(rule: Rule) -> None:
     passes, fails = MEDIA[rule.reason]
     assert [check() for check in passes] == [None] * len(passes)
@@ -369,12 +388,131 @@ def test_media_verdict_names_the_value_and_the_bound() -> None:
     assert pair(903, 301) == ("pair_aspect_ratio", "3 >= 3")
 
 
-def test_image_without_a_side_is_no_division_by_zero() -> None:
-    config = select(min_image_side=0)
-    assert image_rule(10, 0, {"flatness": 9.0}, config) == ("aspect_ratio", "inf > 3")
+WIDE = select(max_image_side=1000, min_declared_side=150, max_declared_side=800)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "declared", "expected"),
+    [
+        (1000, 900, (None, None), None),
+        (900, 1001, (None, None), ("image_too_wide_or_high", "1001 > 1000")),
+        (900, 900, (150, None), None),
+        (900, 900, (149, None), ("declared_too_small", "149 < 150")),
+        (900, 900, (300, 20), ("declared_too_small", "20 < 150")),
+        (900, 900, (None, 801), ("declared_too_large", "801 > 800")),
+    ],
+)
+def test_declared_size_is_a_rule_where_the_page_gives_one(width, height, declared, expected):
+    scores = {"flatness": 50.0}
+    assert image_rule(width, height, scores, WIDE, declared=declared) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("https://example.org/img/logo.png", "logo"),
+        ("https://example.org/logos/2.png", "logo"),
+        ("https://example.org/siteLogo2x.png", "logo"),
+        ("https://example.org/BUTTON_left.gif", "button"),
+        ("https://example.org/i?name=icon-7", "icon"),
+        ("https://icon.example.org/cat.png", None),  # the host is not the picture's name
+        ("https://example.org/iconic/logography.png", None),  # whole words
+        ("https://example.org/analogous/silicon.png", None),
+        ("https://example.org/%E0%A4.png", None),
+        ("", None),
+    ],
+)
+def test_word_in_the_path_of_an_image(url: str, word: str | None) -> None:
+    config = select(image_url_words=["logo", "button", "icon"])
+    found = image_rule(640, 480, {"flatness": 50.0}, config, url=url)
+    assert found == (word and ("image_url_word", word))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "stored", "format_"),
+    [
+        ("image/jpeg", "jpg", "jpg"),
+        ("Image/GIF; q=1", "png", "gif"),  # stored as PNG
+        ("image/svg+xml", "png", "svg"),
+        ("text/html", "webp", "webp"),
+        ("", "png", "png"),
+        ("image/", "png", "png"),
+    ],
+)
+def test_format_is_what_the_server_says(content_type: str, stored: str, format_: str) -> None:
+    assert source_format(content_type, stored) == format_
+
+
+def test_other_formats_are_dropped() -> None:
+    config = select(image_formats=["jpg", "png"])
+    scores = {"flatness": 50.0}
+    assert image_rule(640, 480, scores, config, format="jpg") is None
+    assert image_rule(640, 480, scores, config, format="gif") == ("image_format", "gif")
+
+
+def test_number_of_images_and_of_words_for_each() -> None:
+    config = select(min_images=1, max_images=4, min_words_per_image=50)
+    assert images_rule(1, 0, config) is None
+    assert images_rule(0, 500, config) == ("images_too_few", "0 < 1")
+    assert images_rule(5, 500, config) == ("images_too_many", "5 > 4")
+    assert images_rule(4, 200, config) is None
+    assert images_rule(4, 199, config) == ("words_per_image", "49.75 < 50")
+    assert images_rule(2, 1, config) is None  # so few need no words (OmniCorpus)
+
+
+# --- pairs and languages -----------------------------------------------------------------------
+
+
+def test_pair_languages_are_those_of_the_pair() -> None:
+    config = select(pair_languages=["en", "de"])
+    scores = {"unigrams": 5.0, "language_score": 0.7}
+    assert pair_rule("image_text", scores, "de", config) is None
+    assert pair_rule("image_text", scores, "fr", config) == ("pair_language", "fr 0.70")
+    unsure = {**scores, "language_score": 0.6}
+    assert pair_rule("video_text", unsure, "de", config) == ("pair_language", "de 0.60")
+    assert pair_rule("image_text", {**scores, "language_score": 0.0}, "", config) == (
+        "pair_language",
+        "unknown 0.00",
+    )
+    assert pair_rule("image_text", scores, "fr", DEFAULT) is None
+
+
+def test_language_has_thresholds_of_its_own() -> None:
+    config = select(
+        languages=["de", "en"],
+        per_language={"de": {"min_words": 40, "min_language_score": 0.5, "min_alt_unigrams": 1}},
+    )
+    assert verdict(prose(40), language="de", config=config) is None
+    assert verdict(prose(40), language="en", config=config) == "words_too_few"
+    scores = {**passing_scores(), "language_score": 0.5}
+    assert decide(scores, "de", config) is None
+    assert decide(scores, "en", config) == ("language", "en 0.50")
+    assert image_pair_rule(1, 300, 300, config, "de") is None
+    assert image_pair_rule(1, 300, 300, config, "en") == ("alt_too_short", "1 < 3")
+
+
+def test_bounds_on_any_score() -> None:
+    config = select(
+        bounds=[
+            {"subject": "image", "score": "beauty", "min": 0.3},
+            {"subject": "document", "score": "words", "max": 55},
+        ]
+    )
+    scores = {"flatness": 50.0}
+    assert image_rule(640, 480, {**scores, "beauty": 0.3}, config) is None
+    assert image_rule(640, 480, {**scores, "beauty": 0.2}, config) == ("bound_beauty", "0.2 < 0.3")
+    assert image_rule(640, 480, scores, config) is None  # the scorer was not run
+    assert verdict(prose(55), config=config) is None
+    assert verdict(prose(56), config=config) == "bound_words"
+    assert bounds_rule("image_text", {"beauty": 0.0}, config) is None
 
 
 # --- the table ---------------------------------------------------------------------------------
+
+
+def test_image_without_a_side_is_no_division_by_zero() -> None:
+    config = select(min_image_side=0)
+    assert image_rule(10, 0, {"flatness": 9.0}, config) == ("aspect_ratio", "inf > 3")
 
 
 def test_reasons_are_unique_snake_case() -> None:
@@ -385,8 +523,29 @@ def test_reasons_are_unique_snake_case() -> None:
 
 def test_every_threshold_of_the_configuration_belongs_to_one_rule() -> None:
     of_rules = [setting for rule in RULES for setting in rule.settings]
-    of_config = [name for name in RulesConfig.model_fields if name.startswith(("min_", "max_"))]
-    assert sorted(of_rules) == sorted([*of_config, "languages"])
+    of_config = [
+        name for name in RulesConfig.model_fields if name.startswith(("min_", "max_", "drop_"))
+    ]
+    lists = ["languages", "pair_languages", "image_formats", "image_url_words"]
+    assert sorted([*of_rules, "max_label_words"]) == sorted([*of_config, *lists])
+
+
+def test_off_switches_a_rule_off() -> None:
+    switches = {
+        name: value for rule in RULES for name in rule.settings if (value := off(name)) is not None
+    }
+    config = RulesConfig.model_construct(**{**dict(DEFAULT), **switches, "languages": ()})
+    assert {rule.reason for rule in active(config)} == {
+        *("aspect_ratio", "pair_aspect_ratio", "video_no_frames")  # these have no such value
+    }
+    assert decide({**passing_scores(), "words": 0.0, "hash_ratio": 9.0}, "xx", config) is None
+    assert image_rule(1, 1, {"flatness": 0.0}, config) is None
+
+
+def test_default_says_which_rules_are_on() -> None:
+    assert {rule.subject for rule in active(DEFAULT)} == {
+        *("document", "image", "image_text", "video_text")
+    }
 
 
 def test_page_of_the_rules_is_current() -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from m3w_builder.config import Config, RightsConfig, parse
-from m3w_builder.rules import measure
+from m3w_builder.rules import measure_texts
 from m3w_builder.select import (
     Dropped,
     admit,
@@ -44,7 +44,7 @@ def reference(
         "text_sha256": f"text of {url}",
         "optouts": [],
         "scores": {
-            **measure((Text(PROSE),)),
+            **measure_texts((Text(PROSE),), "en")[1],
             "language_score": 0.99,
             "characters": 300.0,
             "unigrams": 8.0,

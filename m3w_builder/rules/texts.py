@@ -171,21 +171,23 @@ def _character_counts(code: Points, starts: Ints, lengths: Ints) -> dict[str, In
 
 @cache
 def _kinds() -> NDArray[np.uint16]:
-    """Returns what each code point below _TABLED is (40 ms, once a process)."""
+    """Returns what each code point below _TABLED is (20 ms, once a process)."""
+    names = "".join(map(unicodedata.category, map(chr, range(_TABLED)))).encode()
+    category = np.frombuffer(names, "S2")
     kinds = np.zeros(_TABLED, np.uint16)
-    for point, char in enumerate(map(chr, range(_TABLED))):
-        category = unicodedata.category(char)
-        kinds[point] = (
-            _SPECIAL * (category[0] not in "LM")
-            | _UPPER * (category in ("Lu", "Lt"))
-            | _DIGIT * (category == "Nd")
-            | _PUNCTUATION * (char in _PUNCTUATION_MARKS)
-            | _END * (char in _ENDS or char in _WIDE_ENDS)
-            | _WIDE * (char in _WIDE_ENDS)
-            | _QUOTE * (char in _QUOTES)
-            | _CLOSE * (char in _CLOSES)
-            | _SPACE * char.isspace()
-        )
+    kinds[~np.isin(np.frombuffer(names[::2], "S1"), [b"L", b"M"])] |= _SPECIAL
+    kinds[np.isin(category, [b"Lu", b"Lt"])] |= _UPPER
+    kinds[category == b"Nd"] |= _DIGIT
+    kinds[np.isin(category, [b"Zs", b"Zl", b"Zp"])] |= _SPACE
+    for kind, characters in (
+        (_SPACE, "\t\n\v\f\r"),
+        (_PUNCTUATION, _PUNCTUATION_MARKS),
+        (_END, _ENDS + _WIDE_ENDS),
+        (_WIDE, _WIDE_ENDS),
+        (_QUOTE, _QUOTES),
+        (_CLOSE, _CLOSES),
+    ):
+        kinds[list(map(ord, characters))] |= kind
     return kinds
 
 
@@ -304,7 +306,7 @@ def _mass(owner: Ints, sizes: Ints, numbers: Ints, *, frequent: bool) -> Floats:
         different = numbers - np.bincount(owner, sizes - 1, len(numbers))
         chosen = rank < np.sqrt(different).astype(np.int64)[owner]
         owner, sizes = owner[chosen], sizes[chosen]
-    return np.bincount(owner, sizes, len(numbers))
+    return np.bincount(owner, sizes, len(numbers)).astype(np.float64)
 
 
 def _repeated(grams: Hashes) -> tuple[Ints, Ints]:
@@ -330,7 +332,7 @@ def _grams(values: Hashes, n: int) -> Hashes:
         grams, size = grams[:-size] * _power(size) + grams[size:], 2 * size
         if bit == "1":
             grams, size = grams[:-1] * _BASE + values[size:], size + 1
-    return grams
+    return grams * _BASE  # the last value, too, changes the upper bits
 
 
 def _power(exponent: int) -> np.uint64:

@@ -141,8 +141,8 @@ def image_rule(
     `width` and `height` are pixels, `declared` those that the page gives; `scores` has "flatness" in
     grey levels; `url` is the one that the page names, `format` is of `source_format`.
     """
-    given = [side for side in declared if side is not None] or [nan]  # beyond no bound
-    sides = {"declared_side": float(min(given)), "declared_longer_side": float(max(given))}
+    given = [float(side) for side in declared if side is not None] or [nan]  # beyond no bound
+    sides = {"declared_side": min(given), "declared_longer_side": max(given)}
     if verdict := _first_broken("image", {**scores, **_shape(width, height), **sides}, config):
         return verdict
     if config.image_formats and format not in config.image_formats:
