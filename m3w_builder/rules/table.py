@@ -6,6 +6,7 @@ first broken rule in the order of `RULES` gives the reason and the detail of the
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from m3w_builder.config import RulesConfig
@@ -76,6 +77,7 @@ class Rule:
 MAX_UNSPACED_WORDS = 0.5  # above it most words are cut to two letters, and lines are dense
 
 
+@cache
 def off(setting: str) -> float | None:
     """Returns the value of a number that switches its rule off, None where none does."""
     metadata = RulesConfig.model_fields[setting].metadata

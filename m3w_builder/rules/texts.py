@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import count, repeat
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,11 @@ def measure_texts(texts: Sequence[Text], language: str) -> tuple[list[Scores], S
     }
     characters, all_characters = _character_repetition(code, starts, lengths)
     of_words, all_words = _word_repetition(found)
-    summed = {name: float(column.sum()) for name, column in counts.items()}
-    return _rows({**counts, "character_repetition": characters, "word_repetition": of_words}), {
+    names = (*counts, "character_repetition", "word_repetition")
+    table = np.array([*counts.values(), characters, of_words], np.float64)  # (C, T)
+    return _rows(names, table), {
         **measure(texts, found),
-        **shares(summed),
+        **shares(dict(zip(names, table.sum(axis=1).tolist(), strict=True))),
         "character_repetition": all_characters,
         "word_repetition": all_words,
     }
@@ -124,14 +126,12 @@ def total(counts: Iterable[Mapping[str, float]]) -> Scores:
     return summed
 
 
-def _rows(columns: Mapping[str, NDArray[np.float64] | Ints]) -> list[Scores]:
-    """Returns a dict per text of what is not 0."""
-    names = list(columns)
-    table = np.array(list(columns.values()), np.float64).T  # (texts, columns)
-    rows: list[Scores] = [{} for _ in table]
-    at, of = np.nonzero(table)
-    for row, column, value in zip(at.tolist(), of.tolist(), table[at, of].tolist(), strict=True):
-        rows[row][names[column]] = value
+def _rows(names: Sequence[str], table: Floats) -> list[Scores]:
+    """Returns a dict per text of what is not 0 in a table (C, T)."""
+    rows: list[Scores] = [{} for _ in range(table.shape[1])]
+    of, at = np.nonzero(table)
+    for name, row, value in zip(of.tolist(), at.tolist(), table[of, at].tolist(), strict=True):
+        rows[row][names[name]] = value
     return rows
 
 
@@ -142,8 +142,11 @@ def _character_counts(code: Points, starts: Ints, lengths: Ints) -> dict[str, In
     """Counts the code points (C,) of texts (T,), each followed by a line break."""
     kinds = _kinds()[code if code.max() < _TABLED else _tabled(code)]
 
+    bounds = np.append(starts, len(code))
+
     def per_text(places: Ints) -> Ints:
-        return np.diff(np.append(places.searchsorted(starts), len(places)))
+        before = places.searchsorted(bounds)
+        return before[1:] - before[:-1]
 
     def of_kind(kind: int) -> Ints:
         return np.flatnonzero(kinds & kind != 0)
@@ -154,8 +157,8 @@ def _character_counts(code: Points, starts: Ints, lengths: Ints) -> dict[str, In
     punctuation = of_kind(_PUNCTUATION | _END)
     marks = kinds[punctuation]
     ends = punctuation[marks & _END != 0]
-    before = kinds[ends + 1] & (_SPACE | _CLOSE | _QUOTE) != 0
-    ends = ends[before | (kinds[ends] & _WIDE != 0)]
+    apart = kinds[ends + 1] & (_SPACE | _CLOSE | _QUOTE) != 0
+    ends = ends[apart | (kinds[ends] & _WIDE != 0)]
     return {
         "characters": lengths,
         "special": per_text(of_kind(_SPECIAL)) - 1,
@@ -209,8 +212,9 @@ def _word_counts(found: Words, language: str) -> dict[str, Ints]:
         "words": found.per_text,
         "stop": np.bincount(text[kinds & _STOP != 0], minlength=texts),
         "spam": np.bincount(text[kinds & _SPAM != 0], minlength=texts),
-        "unspaced": np.bincount(text[found.unspaced[found.ids]], minlength=texts),
     }
+    if found.unspaced.any():
+        counts["unspaced"] = np.bincount(text[found.unspaced[found.ids]], minlength=texts)
     lengths = np.fromiter(map(len, found.different), np.int64, len(found.different))
     if lengths.max(initial=0) >= LONG_WORD:
         longest = np.zeros(texts, np.int64)
@@ -276,18 +280,23 @@ def _repetition(
     places, group = _repeated(grams)
     if not places.size:
         return np.zeros(len(lengths)), 0.0
-    one = np.zeros(group[-1] + 1, np.int64)
-    of_all = _mass(one, np.bincount(group), np.array([len(grams)]), frequent=frequent)
+    mass = len(places)
+    if frequent:
+        sizes = np.sort(np.bincount(group))
+        mass = int(sizes[-isqrt(len(grams) - mass + len(sizes)) :].sum())
     text = starts.searchsorted(places, side="right") - 1
     inside = places + n <= (starts + lengths)[text]
     # Places ascend within a group, and so do their texts: equal neighbours are all there are.
     both = (group * len(lengths) + text)[inside]
-    bounds = np.flatnonzero(np.append(True, both[1:] != both[:-1])[: len(both)])
-    sizes = np.append(bounds[1:], len(both))[: len(bounds)] - bounds
-    bounds, sizes = bounds[sizes > 1], sizes[sizes > 1]
+    change = np.ones(len(both) + 1, np.bool_)
+    np.not_equal(both[1:], both[:-1], out=change[1:-1])
+    bounds = np.flatnonzero(change)
+    sizes = bounds[1:] - bounds[:-1]
+    several = sizes > 1
+    bounds, sizes = bounds[:-1][several], sizes[several]
     numbers = np.maximum(lengths - n + 1, 0)
     of_texts = _mass(both[bounds] % len(lengths), sizes, numbers, frequent=frequent)
-    return of_texts / np.maximum(numbers, 1), float(of_all[0]) / len(grams)
+    return of_texts / np.maximum(numbers, 1), mass / len(grams)
 
 
 def _mass(owner: Ints, sizes: Ints, numbers: Ints, *, frequent: bool) -> Floats:
@@ -314,11 +323,11 @@ def _repeated(grams: Hashes) -> tuple[Ints, Ints]:
 
     Of a hash 44 bits are compared, so that it sorts in one word with its place.
     """
-    packed = (grams & ~_PLACE) | np.arange(len(grams), dtype=np.uint64)
+    packed = grams & ~_PLACE
+    packed |= np.arange(len(grams), dtype=np.uint64)
     packed.sort()
-    grams = packed & ~_PLACE
     same = np.zeros(len(grams) + 1, np.bool_)  # as the one before
-    np.equal(grams[1:], grams[:-1], out=same[1:-1])
+    np.less_equal(packed[1:] ^ packed[:-1], _PLACE, out=same[1:-1])
     repeats = np.flatnonzero(same[1:] | same[:-1])
     return (packed[repeats] & _PLACE).astype(np.int64), (~same[repeats]).cumsum() - 1
 
