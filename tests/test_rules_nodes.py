@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import pytest
 
 from m3w_builder.config import Config, RulesConfig, parse
-from m3w_builder.rules import Node, Verdict, measure_texts, node_drops, remaining
+from m3w_builder.rules import (
+    Node,
+    Verdict,
+    looks_at_texts,
+    measure_texts,
+    node_drops,
+    remaining,
+)
 from m3w_builder.types import Role, Text
 
 PROSE = "The house by the lake was built in the spring, and we have lived in it for ten years."
@@ -156,6 +163,21 @@ def test_bound_on_a_score_of_texts_takes_an_absent_one_for_zero() -> None:
 
 def test_text_rules_off_is_off_for_texts_too() -> None:
     assert drops(["x"], select(min_text_words=5, text_rules=False)) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, False),
+        ({"min_text_words": 2}, True),
+        ({"min_text_words": 2, "text_rules": False}, False),
+        ({"per_language": {"de": {"min_text_words": 2}}}, True),
+        ({"bounds": [{"subject": "text", "score": "spam", "max": 1}]}, True),
+        ({"bounds": [{"subject": "image", "score": "spam", "max": 1}]}, False),
+    ],
+)
+def test_scores_of_texts_are_needed_where_a_rule_looks_at_them(settings, expected) -> None:
+    assert looks_at_texts(select(**settings)) is expected
 
 
 def test_document_is_counted_anew_without_what_was_dropped() -> None:

@@ -22,6 +22,7 @@ from m3w_builder.rules.verdicts import decide as decide
 from m3w_builder.rules.verdicts import image_pair_rule as image_pair_rule
 from m3w_builder.rules.verdicts import image_rule as image_rule
 from m3w_builder.rules.verdicts import images_rule as images_rule
+from m3w_builder.rules.verdicts import looks_at_texts as looks_at_texts
 from m3w_builder.rules.verdicts import node_drops as node_drops
 from m3w_builder.rules.verdicts import pair_rule as pair_rule
 from m3w_builder.rules.verdicts import remaining as remaining

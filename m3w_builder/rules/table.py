@@ -20,11 +20,11 @@ GOPHER = "Gopher (arXiv 2112.11446) A.1.1"
 GOPHER_TABLE = "Gopher (arXiv 2112.11446) Table A1"
 FLAMINGO = "Flamingo (arXiv 2204.14198) A.3.1"
 ALIGN = "ALIGN (arXiv 2102.05918) section 3"
-OBELICS = "OBELICS (arXiv 2306.16527) A.2"
-C4 = "C4 (arXiv 1910.10683) 2.2, as datatrove's code has it"
-FINEWEB = "FineWeb (arXiv 2406.17557) 3.5"
+OBELICS = "OBELICS (arXiv 2306.16527), config_filter_web_documents.yaml"
+C4 = "C4 (arXiv 1910.10683) 2.2, as datatrove's c4_filters.py has it"
+FINEWEB = "FineWeb (arXiv 2406.17557), datatrove's fineweb_quality_filter.py"
 OMNICORPUS = "OmniCorpus (arXiv 2406.08418), its text filters"
-MMC4 = "mmc4 (arXiv 2304.06939) 3"
+MMC4 = "mmc4 (arXiv 2304.06939)"
 OURS = "ours: Flamingo gives no rule for its video pairs"
 
 ENGLISH = frozenset(("en",))
@@ -107,7 +107,7 @@ PAIR_LANGUAGE = Rule(
     subject="pair",
     value="",
     settings=("pair_languages",),
-    source="ALIGN section 8: English, before its multilingual set",
+    source="ALIGN (arXiv 2102.05918) section 8: English, but for its multilingual set",
     drops="another language than these, or none that is sure enough (`min_language_score`)",
 )
 
@@ -215,7 +215,7 @@ TEXTS = (
           "a larger share of digits among its characters", label=True),
     _text("text_spam_words", "spam_words", "max_text_spam_words",
           "OBELICS build_obelics/13: 40 words; ours are others",
-          "a share of words of page furniture (facebook, subscribe, cookie, ...)", open=True),
+          "such a share of words of page furniture (facebook, subscribe, cookie, ...), or a larger one", open=True),
     _text("text_word_length", "longest_word", "max_text_word_length", C4, "a longer word"),
     _text("text_unfinished", "unfinished", "drop_unfinished_texts", C4,
           "no line that ends with a mark that ends a sentence", spaced=True),
@@ -242,7 +242,7 @@ IMAGES = (
     Rule("image_format", "image", "", ("image_formats",), OBELICS,
          "another format, as the server names it, or as stored where it names none"),
     Rule("image_url_word", "image", "", ("image_url_words",), f"{MMC4}; OBELICS build_obelics/04",
-         "a word of the path of its URL, as it stands between what are no letters, or in the plural"),
+         "one of these words in the path of its URL, whole, in any case, or in the plural"),
     Rule("images_too_few", "images", "images", ("min_images",), OBELICS, "fewer images"),
     Rule("images_too_many", "images", "images", ("max_images",), OBELICS, "more images"),
     Rule("words_per_image", "images", "words_per_image", ("min_words_per_image",), OMNICORPUS,

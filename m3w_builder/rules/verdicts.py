@@ -52,6 +52,14 @@ class Node(NamedTuple):
     scores: Mapping[str, float] = {}  # of a text: its counts, by `measure_texts`
 
 
+def looks_at_texts(config: RulesConfig) -> bool:
+    """Tells whether `node_drops` can drop anything: if not, nobody need read the scores of texts."""
+    return any(bound.subject == "text" for bound in config.bounds) or any(
+        rules.text_rules and not all(rule.off(rules) for rule in TEXTS)
+        for rules in (config, *map(config.of, config.per_language))
+    )
+
+
 def node_drops(nodes: Sequence[Node], language: str, config: RulesConfig) -> dict[int, Verdict]:
     """Returns why texts of an interleaved document are dropped, by their place among its nodes.
 
