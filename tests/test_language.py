@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from m3w_builder.language import MAX_CHARACTERS, detect
+from m3w_builder.language import MAX_CHARACTERS, PAIR_LETTERS, detect, of_pair
 
 SENTENCES = {  # the first article of the Universal Declaration of Human Rights
     "en": "All human beings are born free and equal in dignity and rights.",
@@ -39,6 +39,24 @@ def test_line_breaks_do_not_matter() -> None:
 def test_only_the_first_thousand_characters_are_looked_at() -> None:
     start = (SENTENCES["en"] + " ") * 20
     assert detect(start[:MAX_CHARACTERS] + SENTENCES["ru"] * 100) == detect(start[:MAX_CHARACTERS])
+
+
+def test_pair_has_its_own_language_where_its_text_is_long_enough() -> None:
+    page = ("de", 0.98)
+    assert of_pair(SENTENCES["fr"], page)[0] == "fr"
+    assert of_pair("Une rue de Paris", page) == page
+    assert of_pair("1 2 3 4 5 6 7 8 9 " * 9, page) == page
+    exactly = "The house by the lake in the hills where we all lived"
+    assert sum(map(str.isalpha, exactly)) >= PAIR_LETTERS
+    assert of_pair(exactly, page)[0] == "en"
+    assert of_pair("The house by the lake", page) == page
+
+
+def test_pair_whose_text_the_model_is_not_sure_of_has_the_language_of_its_page() -> None:
+    names = "Anna Kovac Ole Hansen Yuki Tanaka Juan Perez Maria Rossi"
+    assert detect(names)[1] < 0.65
+    assert of_pair(names, ("fi", 0.9)) == ("fi", 0.9)
+    assert of_pair(names, ("", 0.0)) == ("", 0.0)
 
 
 def test_lone_surrogate_is_no_crash() -> None:

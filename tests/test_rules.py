@@ -1,8 +1,8 @@
-"""Statistics against a naive reference, rules at their exact boundaries, docs/rules.md current."""
+"""Gopher's statistics against a naive reference, rules at their exact boundaries, docs/rules.md current."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import inf, nextafter
 from pathlib import Path
 
@@ -14,14 +14,14 @@ from m3w_builder.config import Config, RulesConfig, parse
 from m3w_builder.rules import (
     RULES,
     Rule,
-    Verdict,
+    active,
     decide,
-    image_pair_rule,
     image_rule,
     markdown,
     measure,
+    measure_texts,
+    off,
     unigrams,
-    video_pair_rule,
     words,
 )
 from m3w_builder.types import Text
@@ -51,7 +51,7 @@ def name(value: Rule | str) -> str:
 def verdict(*texts: str | Text, language: str = "en", config: RulesConfig = DEFAULT) -> str | None:
     """Returns the reason why a document of these texts would be dropped."""
     nodes = [text if isinstance(text, Text) else Text(text) for text in texts]
-    found = decide({**measure(nodes), "language_score": 0.9}, language, config)
+    found = decide({**measure_texts(nodes, language)[1], "language_score": 0.9}, language, config)
     return found and found[0]
 
 
@@ -119,7 +119,10 @@ def test_empty_document_has_every_score_and_all_are_zero() -> None:
 
 
 def test_every_rule_has_its_score() -> None:
-    assert {rule.value for rule in DOCUMENT_RULES} == measure([]).keys() - {"unspaced_words"}
+    _, scores = measure_texts([], "en")
+    assert {rule.value for rule in DOCUMENT_RULES} == scores.keys() - {
+        *("unspaced_words", "digits", "uppercase", "spam_words")
+    }
 
 
 @pytest.mark.parametrize(
@@ -187,14 +190,18 @@ def test_paragraphs_are_texts_and_ngrams_cross_them() -> None:
 
 
 def passing_scores() -> dict[str, float]:
-    return {**measure([Text(prose(60))]), "language_score": 1.0}
+    return {**measure_texts([Text(prose(60))], "en")[1], "language_score": 1.0}
 
 
-def bounds(rules: Sequence[Rule]) -> list[tuple[Rule, str]]:
-    return [(rule, setting) for rule in rules for setting in rule.settings]
+GOPHER_BOUNDS = [
+    (rule, setting)
+    for rule in DOCUMENT_RULES
+    for setting in rule.settings
+    if getattr(DEFAULT, setting) != off(setting)
+]
 
 
-@pytest.mark.parametrize(("rule", "setting"), bounds(DOCUMENT_RULES), ids=name)
+@pytest.mark.parametrize(("rule", "setting"), GOPHER_BOUNDS, ids=name)
 def test_bound_itself_passes_and_the_next_number_fails(rule: Rule, setting: str) -> None:
     bound = float(getattr(DEFAULT, setting))
     beyond = nextafter(bound, -inf if setting.startswith("min_") else inf)
@@ -309,69 +316,22 @@ def test_missing_score_is_our_bug_and_crashes() -> None:
         decide({"language_score": 1.0}, "en", DEFAULT)
 
 
-# --- the media rules ---------------------------------------------------------------------------
-
-
-def image(width: int, height: int, flatness: float = 50.0) -> Verdict | None:
-    return image_rule(width, height, {"flatness": flatness}, DEFAULT)
-
-
-def pair(width: int, height: int, count: int = 5) -> Verdict | None:
-    return image_pair_rule(count, width, height, DEFAULT)
-
-
-def video(count: int, frames: int = 1) -> Verdict | None:
-    return video_pair_rule(count, frames, DEFAULT)
-
-
-Media = tuple[list[Callable[[], Verdict | None]], list[Callable[[], Verdict | None]]]
-MEDIA: dict[str, Media] = {  # reason: what passes, what fails
-    "image_too_small": (
-        [lambda: image(64, 64)],
-        [lambda: image(63, 64), lambda: image(64, 63), lambda: image(0, 0)],
-    ),
-    "aspect_ratio": (
-        [lambda: image(300, 100), lambda: image(100, 300)],
-        [lambda: image(301, 100), lambda: image(100, 301)],
-    ),
-    "single_colour": (
-        [lambda: image(64, 64, nextafter(2.0, 3))],
-        [lambda: image(64, 64, 2.0), lambda: image(64, 64, 0.0)],
-    ),
-    "pair_image_too_small": (
-        [lambda: pair(201, 201)],
-        [lambda: pair(200, 201), lambda: pair(300, 200)],
-    ),
-    "pair_aspect_ratio": (
-        [lambda: pair(902, 301), lambda: pair(301, 902)],
-        [lambda: pair(903, 301), lambda: pair(301, 903)],
-    ),
-    "alt_too_short": ([lambda: pair(300, 300, 3)], [lambda: pair(300, 300, 2)]),
-    "alt_too_long": ([lambda: pair(300, 300, 20)], [lambda: pair(300, 300, 21)]),
-    "video_text_too_short": ([lambda: video(2)], [lambda: video(1), lambda: video(0)]),
-    "video_no_frames": ([lambda: video(2, 1)], [lambda: video(2, 0)]),
-}
-
-
-@pytest.mark.parametrize("rule", [r for r in RULES if r.subject != "document"], ids=name)
-def test_media_rule_at_its_boundary(rule: Rule) -> None:
-    passes, fails = MEDIA[rule.reason]
-    assert [check() for check in passes] == [None] * len(passes)
-    assert [found and found[0] for found in (check() for check in fails)] == [rule.reason] * len(
-        fails
+def test_language_has_thresholds_of_its_own() -> None:
+    config = select(
+        languages=["de", "en"],
+        per_language={"de": {"min_words": 40, "min_language_score": 0.5, "min_alt_unigrams": 1}},
     )
+    assert verdict(prose(40), language="de", config=config) is None
+    assert verdict(prose(40), language="en", config=config) == "words_too_few"
+    scores = {**passing_scores(), "language_score": 0.5}
+    assert decide(scores, "de", config) is None
+    assert decide(scores, "en", config) == ("language", "en 0.50")
 
 
-def test_media_verdict_names_the_value_and_the_bound() -> None:
-    assert image(640, 63) == ("image_too_small", "63 < 64")
-    assert image(301, 100) == ("aspect_ratio", "3.01 > 3")
-    assert image(64, 64, 2.0) == ("single_colour", "2 <= 2")
-    assert pair(903, 301) == ("pair_aspect_ratio", "3 >= 3")
-
-
-def test_image_without_a_side_is_no_division_by_zero() -> None:
-    config = select(min_image_side=0)
-    assert image_rule(10, 0, {"flatness": 9.0}, config) == ("aspect_ratio", "inf > 3")
+def test_bounds_on_any_score_of_a_document() -> None:
+    config = select(bounds=[{"subject": "document", "score": "words", "max": 55}])
+    assert verdict(prose(55), config=config) is None
+    assert verdict(prose(56), config=config) == "bound_words"
 
 
 # --- the table ---------------------------------------------------------------------------------
@@ -385,8 +345,29 @@ def test_reasons_are_unique_snake_case() -> None:
 
 def test_every_threshold_of_the_configuration_belongs_to_one_rule() -> None:
     of_rules = [setting for rule in RULES for setting in rule.settings]
-    of_config = [name for name in RulesConfig.model_fields if name.startswith(("min_", "max_"))]
-    assert sorted(of_rules) == sorted([*of_config, "languages"])
+    of_config = [
+        name for name in RulesConfig.model_fields if name.startswith(("min_", "max_", "drop_"))
+    ]
+    lists = ["languages", "pair_languages", "image_formats", "image_url_words"]
+    assert sorted([*of_rules, "max_label_words"]) == sorted([*of_config, *lists])
+
+
+def test_off_switches_a_rule_off() -> None:
+    switches = {
+        name: value for rule in RULES for name in rule.settings if (value := off(name)) is not None
+    }
+    config = RulesConfig.model_construct(**{**dict(DEFAULT), **switches, "languages": ()})
+    assert {rule.reason for rule in active(config)} == {
+        *("aspect_ratio", "pair_aspect_ratio", "video_no_frames")  # these have no such value
+    }
+    assert decide({**passing_scores(), "words": 0.0, "hash_ratio": 9.0}, "xx", config) is None
+    assert image_rule(1, 1, {"flatness": 0.0}, config) is None
+
+
+def test_default_says_which_rules_are_on() -> None:
+    assert {rule.subject for rule in active(DEFAULT)} == {
+        *("document", "image", "image_text", "video_text")
+    }
 
 
 def test_page_of_the_rules_is_current() -> None:

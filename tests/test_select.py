@@ -8,7 +8,7 @@ import pytest
 
 from m3w_builder.config import Config, RightsConfig, parse
 from m3w_builder.near.minhash import signature
-from m3w_builder.rules import measure
+from m3w_builder.rules import measure_texts
 from m3w_builder.select.admit import admit, clip, join, media_records, needs, text_records
 from m3w_builder.select.captures import one_capture, page_of, settle
 from m3w_builder.select.copies import Copy, copy_of, entries, others_go
@@ -50,7 +50,7 @@ def row_of(
         "licence": "",
         "optouts": [],
         "scores": {
-            **measure((Text(PROSE),)),
+            **measure_texts((Text(PROSE),), "en")[1],
             "language_score": 0.99,
             "characters": 300.0,
             "unigrams": 8.0,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from m3w_builder.config import default_toml, ignoring, load, with_archives
+from m3w_builder.config import as_toml, ignoring, load, with_archives
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,9 @@ def build(
     config: Annotated[
         Path | None, typer.Option(help="TOML file; `m3w config` prints the default.")
     ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Recipe to start from (docs/rules.md); keys of --config win.")
+    ] = "",
     work: Annotated[
         Path | None, typer.Option(help="Folder of the stages (default: OUTPUT/work).")
     ] = None,
@@ -79,7 +82,7 @@ def build(
 
     beam_args = [*context.args, *([f"--workers={workers}"] if workers else [])]
     work = work or output / "work"
-    settings = with_archives(ignoring(load(config), ignore_optout or ()), archive or ())
+    settings = with_archives(ignoring(load(config, preset), ignore_optout or ()), archive or ())
     job = Build(input, output, settings, work, overwrite, beam_args, retry_failed, reuse)
     if ignored := settings.rights.ignore:
         typer.echo(f"m3w: opt-outs ignored by your choice: {', '.join(ignored)}", err=True)
@@ -95,12 +98,18 @@ def build(
         render.print_whole(Console(), render.waterfall(flow))
 
 
-def config() -> None:
-    """Print the full default configuration with comments.
+def config(
+    preset: Annotated[
+        str, typer.Option(help="Recipe instead of the default (docs/rules.md).")
+    ] = "",
+) -> None:
+    """Print a full configuration with comments: the default, or a published recipe's.
 
     Example: m3w config > mine.toml
+
+    Example: m3w config --preset obelics > mine.toml
     """
-    typer.echo(default_toml(), nl=False)
+    typer.echo(as_toml(load(None, preset)), nl=False)
 
 
 def page(

@@ -1,10 +1,12 @@
 """The configuration: every threshold a named constant with its source, every key validated.
 
 `load(path)` reads TOML; an unknown key, a wrong type or an impossible threshold is a `ConfigError` that
-names the key, what was expected and what was found. `default_toml()` prints the whole default with comments.
+names the key, what was expected and what was found. `preset = "obelics"` in it starts from that recipe
+instead of the defaults. `as_toml(config)` prints the whole, with comments.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from hashlib import sha256
@@ -16,7 +18,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from m3w_builder.config.capfilt import CapfiltConfig
 from m3w_builder.config.corpus import CorpusConfig, DecontaminateConfig, DedupConfig
 from m3w_builder.config.people import PrivacyConfig, SafetyConfig
-from m3w_builder.config.rules import RulesConfig
+from m3w_builder.config.rules import Bound, RulesConfig, Thresholds
 from m3w_builder.config.section import Section
 from m3w_builder.config.stages import (
     DEFAULT_RIGHTS,
@@ -35,6 +37,7 @@ __all__ = [
     "DEFAULT_RIGHTS",
     "FRAMES_PER_SECOND",
     "MAX_IMAGE_PIXELS",
+    "Bound",
     "CapfiltConfig",
     "Config",
     "CorpusConfig",
@@ -49,15 +52,23 @@ __all__ = [
     "Section",
     "SelectConfig",
     "Signal",
+    "Thresholds",
     "WriteConfig",
+    "as_toml",
     "deciding",
     "default_toml",
     "digest",
     "ignoring",
     "load",
     "parse",
+    "preset",
+    "presets",
     "with_archives",
 ]
+
+
+PRESETS = Path(__file__).parent / "presets"
+DEFAULT_PRESET = "flamingo"
 
 
 class Config(Section):
@@ -86,26 +97,59 @@ class Config(Section):
         return self
 
 
-def load(path: Path | None) -> Config:
-    """Returns the configuration of a TOML file, or the default for None."""
-    if path is None:
-        return Config()
+def load(path: Path | None, preset: str = "") -> Config:
+    """Returns the configuration of a TOML file, or of a preset alone for None.
+
+    The file's keys win over those of the preset, `preset` over the one that the file names.
+    """
+    table = _read(path) if path else {}
+    if preset:
+        table["preset"] = preset
+    return parse(table, str(path) if path else "--preset")
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable TOML file: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected TOML: {error}") from error
-    return parse(table, str(path))
 
 
 def parse(table: dict[str, Any], origin: str = "configuration") -> Config:
     """Returns the validated configuration of a parsed TOML table."""
+    name = table.get("preset", DEFAULT_PRESET)
+    if name not in presets():
+        raise ConfigError(
+            f"{origin}: preset: expected one of {', '.join(presets())}, found {json.dumps(name)}"
+        )
+    own = {key: value for key, value in _with_rules(table).items() if key != "preset"}
     try:
         # Through JSON: strict mode takes a JSON array for a tuple, but not a Python list.
-        return Config.model_validate_json(json.dumps(_with_rules(table), default=str))
+        return Config.model_validate_json(json.dumps(_merged(preset(name), own), default=str))
     except ValidationError as error:
         raise ConfigError("; ".join(f"{origin}: {_explain(e)}" for e in error.errors())) from error
+
+
+def presets() -> tuple[str, ...]:
+    """Returns the names of the recipes in config/presets/."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.toml")))
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Returns the table of one of `presets()`."""
+    return _read(PRESETS / f"{name}.toml")
+
+
+def _merged(table: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Returns a table with another one's keys over its own; a list is replaced as a whole."""
+    both = {
+        key: _merged(table[key], value)
+        for key, value in over.items()
+        if isinstance(value, dict) and isinstance(table.get(key), dict)
+    }
+    return {**table, **over, **both}
 
 
 def _with_rules(table: dict[str, Any]) -> dict[str, Any]:
@@ -150,13 +194,19 @@ def _explain(error: Any) -> str:
 
 
 def _keys_beside(loc: tuple[int | str, ...]) -> list[str]:
+    """Returns the keys of the innermost table that the loc of an error goes through."""
     section: type[BaseModel] = Config
     for part in loc[:-1]:
-        annotation = section.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        section = annotation
+        if part in section.model_fields:  # else the key of a dict, or a place in a list
+            section = _section_in(section.model_fields[str(part)].annotation)
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel]:
+    """Returns the kind of table that an annotation names: itself, or in a tuple or a dict."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(_section_in(inner) for inner in reversed(get_args(annotation)) if inner is not ...)
 
 
 def deciding(config: Config) -> tuple[Section, ...]:
@@ -173,17 +223,37 @@ def digest(*sections: BaseModel) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def default_toml() -> str:
-    """Returns the default configuration as commented TOML; loading it gives the default again."""
-    lines = ["# Every key with its default. Delete what you do not change."]
-    for name, table in Config.model_fields.items():
-        section = table.get_default()
+def as_toml(config: Config) -> str:
+    """Returns a configuration as commented TOML; loading it gives the same again."""
+    lines = ["# Every key with its value. Delete what you do not change."]
+    for name in Config.model_fields:
+        section = getattr(config, name)
+        values = section.model_dump(mode="json")
         lines += ["", f"[{name}]  # {type(section).__doc__}"]
         for key, info in type(section).model_fields.items():
             comment = info.description or _bounds(info.metadata, info.annotation)
-            value = json.dumps(section.model_dump(mode="json")[key])
-            lines.append(f"{key} = {value}" + (f"  # {comment}" if comment else ""))
+            lines.append(f"{key} = {_toml(values[key])}" + (f"  # {comment}" if comment else ""))
     return "\n".join(lines) + "\n"
+
+
+def default_toml() -> str:
+    """Returns the default configuration as commented TOML."""
+    return as_toml(Config())
+
+
+def _toml(value: Any) -> str:
+    """Returns a TOML value: tables inline, without keys that have none."""
+    if isinstance(value, dict):
+        pairs = (f"{_key(key)} = {_toml(v)}" for key, v in value.items() if v is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # A JSON string is a TOML string but for DEL, which TOML wants escaped, and escaped surrogates.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else _toml(key)
 
 
 def _bounds(metadata: list[Any], annotation: Any) -> str:

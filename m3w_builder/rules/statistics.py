@@ -7,21 +7,19 @@ Words are numbered once; the rest is integer arithmetic in numpy, with no hashes
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from itertools import count, product
+from itertools import chain, count
 from string import punctuation
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m3w_builder.types import Text
 
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
 STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
-_STOP_FORMS = frozenset(  # in any case
-    "".join(letters)
-    for word in STOP_WORDS
-    for letters in product(*zip(word, word.upper(), strict=True))
-)
 TOP_NGRAMS = range(2, 5)
 DUPLICATE_NGRAMS = range(5, 11)
 
@@ -42,11 +40,8 @@ _TOKEN = re.compile(rf"{_LETTER}|[^\s{_UNSPACED}]+")
 # A dash, asterisk or plus is a bullet only before a space: "-5", "*nix" and "+49" are not.
 _BULLET = re.compile(r"[•‣◦⁃∙●○■□▪▫◆◇►▶▸➢➤✓✔]|[-–—*+]\s")
 _ELLIPSIS = re.compile(r"\.\.\.+")  # after "…" became "..."
-_AROUND = punctuation + "“”„‘’«»‹›…–—¡¿"
+AROUND = punctuation + "“”„‘’«»‹›…–—¡¿"
 _CLOSING = ")]}\"'”’»"
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 def words(text: str) -> list[str]:
@@ -56,7 +51,7 @@ def words(text: str) -> list[str]:
     a word, with the punctuation after them: "我爱北京。" has two. That is about the length of a
     Chinese word and needs no dictionary.
     """
-    return _WORD.findall(text) if _has_unspaced(text) else text.split()
+    return _WORD.findall(text) if has_unspaced(text) else text.split()
 
 
 def tokens(text: str) -> list[str]:
@@ -65,10 +60,10 @@ def tokens(text: str) -> list[str]:
     Pairs of letters depend on where the run begins; what is compared with parts of other texts
     must not.
     """
-    return _TOKEN.findall(text) if _has_unspaced(text) else text.split()
+    return _TOKEN.findall(text) if has_unspaced(text) else text.split()
 
 
-def _has_unspaced(text: str) -> bool:
+def has_unspaced(text: str) -> bool:
     """Tells whether a text has a letter of a script without spaces, most texts at a glance."""
     if text.isascii() or not text.encode("utf-8", "surrogatepass").translate(None, _OTHER_BYTES):
         return False
@@ -80,7 +75,41 @@ def unigrams(text: str) -> int:
     return len(words(text))
 
 
-def measure(texts: Sequence[Text]) -> dict[str, float]:
+class Words(NamedTuple):
+    """The words of texts, numbered: D different ones, W in all."""
+
+    different: list[str]  # (D,)
+    bare: list[str]  # (D,) in lower case, without punctuation around
+    ids: Ints  # (W,) numbers of the words as they follow one another
+    per_text: Ints  # (T,) how many each text has
+    unspaced: Bools  # (D,) of scripts without spaces
+
+    @classmethod
+    def of(cls, texts: Sequence[Text]) -> Self:
+        """Returns the words of these texts."""
+        parts = [text.text for text in texts]
+        unspaced = has_unspaced("".join(parts))
+        split = [words(part) for part in parts] if unspaced else [part.split() for part in parts]
+        number: defaultdict[str, int] = defaultdict(count().__next__)
+        ids = _ints(map(number.__getitem__, chain.from_iterable(split)))
+        different = list(number)
+        return cls(
+            different,
+            [word.strip(AROUND).lower() for word in different],
+            ids,
+            _ints(map(len, split)),
+            np.array([has_unspaced(word) for word in different], np.bool_)
+            if unspaced
+            else np.zeros(len(different), np.bool_),
+        )
+
+    @property
+    def text(self) -> Ints:
+        """Which text each word is in (W,)."""
+        return np.repeat(np.arange(len(self.per_text)), self.per_text)
+
+
+def measure(texts: Sequence[Text], found: Words | None = None) -> dict[str, float]:
     """Returns all quality and repetition statistics of a document's texts.
 
     - Images and their tags take no part. Lengths are counted in characters (code points).
@@ -116,34 +145,29 @@ def measure(texts: Sequence[Text]) -> dict[str, float]:
       jumps n words ahead after a hit; RedPajama-V2 lower-cases, drops punctuation and counts the
       first occurrence of a duplicate n-gram, too.
     """
-    return {**_word_statistics("\n".join(text.text for text in texts)), **_line_statistics(texts)}
+    whole = "\n".join(text.text for text in texts)
+    return {**_word_statistics(whole, found or Words.of(texts)), **_line_statistics(texts)}
 
 
-def _word_statistics(text: str) -> dict[str, float]:
-    found = words(text)
-    number: defaultdict[str, int] = defaultdict(count().__next__)
-    ids = _ints(map(number.__getitem__, found))
-    times = np.bincount(ids, minlength=len(number))
-    lengths = _ints(map(len, number))[ids]
-    unspaced = len(_UNSPACED_WORD.findall(text)) if _has_unspaced(text) else 0
-    mixed = [word for word in number if not word.isalpha()]
-    without = [number[word] for word in mixed if not any(map(str.isalpha, word))]
+def _word_statistics(text: str, found: Words) -> dict[str, float]:
+    size = len(found.ids)
+    times = np.bincount(found.ids, minlength=len(found.different))
+    lengths = _ints(map(len, found.different))[found.ids]
+    without = [
+        number
+        for number, word in enumerate(found.different)
+        if not word.isalpha() and not any(map(str.isalpha, word))
+    ]
     return {
-        "words": float(len(found)),
-        "mean_word_length": _share(int(lengths.sum()), len(found)),
-        "unspaced_words": _share(unspaced, len(found)),
-        "hash_ratio": _share(text.count("#"), len(found)),
-        "ellipsis_ratio": _share(len(_ELLIPSIS.findall(text.replace("…", "..."))), len(found)),
-        "alpha_words": _share(len(found) - int(times[without].sum()), len(found)),
-        "stop_words": float(len(_stop_words(number.keys(), mixed))),
-        **_ngram_statistics(ids, lengths, times),
+        "words": float(size),
+        "mean_word_length": _share(int(lengths.sum()), size),
+        "unspaced_words": _share(int(times[found.unspaced].sum()), size),
+        "hash_ratio": _share(text.count("#"), size),
+        "ellipsis_ratio": _share(len(_ELLIPSIS.findall(text.replace("…", "..."))), size),
+        "alpha_words": _share(size - int(times[without].sum()), size),
+        "stop_words": float(len(STOP_WORDS.intersection(found.bare))),
+        **_ngram_statistics(found.ids, lengths, times),
     }
-
-
-def _stop_words(different: AbstractSet[str], mixed: Iterable[str]) -> AbstractSet[str]:
-    """Returns the stop words among different words; only the mixed ones may have punctuation around."""
-    bare = {word.strip(_AROUND).lower() for word in mixed}
-    return STOP_WORDS & (bare | {word.lower() for word in different & _STOP_FORMS})
 
 
 def _line_statistics(texts: Sequence[Text]) -> dict[str, float]:

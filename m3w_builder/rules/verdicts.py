@@ -1,301 +1,253 @@
-"""Every rule as a row of `RULES`: what it looks at, which setting bounds it, where that comes from.
+"""What the rules decide: pure functions of measured numbers and settings to (reason, detail) or None."""
 
-A bound passes itself (64 px passes `min_image_side = 64`) except where `open` says otherwise. The
-first broken rule in the order of `RULES` gives the reason and the detail of the reject row.
-"""
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import inf, nan
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
-import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from inspect import getdoc
-from math import inf
-from typing import Literal
-
-from m3w_builder.config import Config, RulesConfig
-from m3w_builder.rules.statistics import DUPLICATE_NGRAMS, TOP_NGRAMS, measure
-
-Subject = Literal["document", "image", "image_text", "video_text"]
-Verdict = tuple[str, str]  # reason, detail
-
-MAX_UNSPACED_WORDS = 0.5  # above it most words are cut to two letters: their length says nothing
-
-GOPHER = "Gopher (arXiv 2112.11446) A.1.1"
-GOPHER_TABLE = "Gopher (arXiv 2112.11446) Table A1"
-FLAMINGO = "Flamingo (arXiv 2204.14198) A.3.1"
-ALIGN = "ALIGN (arXiv 2102.05918) section 3"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule; the prefix of a setting, min_ or max_, says which side of its bound fails."""
-
-    reason: str
-    subject: Subject
-    value: str  # the measured number it looks at
-    settings: tuple[str, ...]  # fields of RulesConfig
-    source: str
-    drops: str  # what it drops, in words
-    open: bool = False  # the bound itself fails, too
-
-    def broken(self, value: float, config: RulesConfig) -> Verdict | None:
-        """Returns the verdict on a value beyond a bound, None inside."""
-        for setting in self.settings:
-            bound = float(getattr(config, setting))
-            beyond = value < bound if setting.startswith("min_") else value > bound
-            if beyond or (self.open and value == bound):
-                sign = ("<" if setting.startswith("min_") else ">") + ("=" if self.open else "")
-                return self.reason, f"{_number(value)} {sign} {_number(bound)}"
-        return None
-
-
-def _quality(reason: str, value: str, settings: tuple[str, ...], drops: str) -> Rule:
-    return Rule(reason, "document", value, settings, GOPHER, drops)
-
-
-def _repetition(value: str, drops: str) -> Rule:
-    return Rule(value, "document", value, (f"max_{value}",), GOPHER_TABLE, drops)
-
-
-LANGUAGE = Rule(
-    reason="language",
-    subject="document",
-    value="language_score",
-    settings=("languages", "min_language_score"),
-    source=f"{FLAMINGO}: English; the threshold is datatrove's",
-    drops="another language than these, or none that is sure enough; no languages = off",
+from m3w_builder.config import RulesConfig
+from m3w_builder.rules.table import (
+    DOCUMENTS,
+    FEW_IMAGES,
+    LANGUAGE,
+    PAIR_LANGUAGE,
+    PUNCTUATED_WORDS,
+    RULES,
+    TEXTS,
+    Rule,
+    Subject,
+    Verdict,
+    number,
 )
-
-QUALITY = (
-    _quality("words_too_few", "words", ("min_words",), "fewer words"),
-    _quality("words_too_many", "words", ("max_words",), "more words"),
-    _quality(
-        "mean_word_length",
-        "mean_word_length",
-        ("min_mean_word_length", "max_mean_word_length"),
-        "words too short or too long on average; not applied when most words are of "
-        "scripts without spaces (the bounds are for English: Korean words have about 3 characters)",
-    ),
-    _quality("hash_ratio", "hash_ratio", ("max_hash_ratio",), 'more "#" per word'),
-    _quality("ellipsis_ratio", "ellipsis_ratio", ("max_ellipsis_ratio",), "more ellipses per word"),
-    _quality(
-        "bullet_lines", "bullet_lines", ("max_bullet_lines",), "a larger share of bullet lines"
-    ),
-    _quality(
-        "ellipsis_lines",
-        "ellipsis_lines",
-        ("max_ellipsis_lines",),
-        "a larger share of lines that end with an ellipsis",
-    ),
-    _quality(
-        "alpha_words", "alpha_words", ("min_alpha_words",), "a smaller share of words with a letter"
-    ),
-    _quality(
-        "stop_words",
-        "stop_words",
-        ("min_stop_words",),
-        "English with fewer different ones of the, be, to, of, and, that, have, with",
-    ),
-)
-
-REPETITION = (
-    _repetition("duplicate_lines", "a larger share of repeated lines"),
-    _repetition("duplicate_paragraphs", "a larger share of repeated paragraphs"),
-    _repetition("duplicate_line_chars", "more characters in repeated lines"),
-    _repetition("duplicate_paragraph_chars", "more characters in repeated paragraphs"),
-    *(
-        _repetition(f"top_{n}gram_chars", f"more characters in the most frequent {n}-gram")
-        for n in TOP_NGRAMS
-    ),
-    *(
-        _repetition(f"duplicate_{n}gram_chars", f"more characters in repeated {n}-grams")
-        for n in DUPLICATE_NGRAMS
-    ),
-)
-
-MEDIA = (
-    Rule(
-        reason="image_too_small",
-        subject="image",
-        value="side",
-        settings=("min_image_side",),
-        source=FLAMINGO,
-        drops="a width or height of fewer pixels",
-    ),
-    Rule(
-        reason="aspect_ratio",
-        subject="image",
-        value="aspect_ratio",
-        settings=("max_aspect_ratio",),
-        source=FLAMINGO,
-        drops="a longer side of more than so many times the shorter one",
-    ),
-    Rule(
-        reason="single_colour",
-        subject="image",
-        value="flatness",
-        settings=("min_flatness_deviation",),
-        source=f"{FLAMINGO} names the rule; the test is ours",
-        drops="a standard deviation of its grey values (of 255) that is not above it",
-        open=True,
-    ),
-    Rule(
-        reason="pair_image_too_small",
-        subject="image_text",
-        value="side",
-        settings=("min_pair_side",),
-        source=f'{ALIGN}: "shorter side larger than 200"',
-        drops="a shorter side of fewer pixels",
-    ),
-    Rule(
-        reason="pair_aspect_ratio",
-        subject="image_text",
-        value="aspect_ratio",
-        settings=("max_pair_aspect_ratio",),
-        source=f'{ALIGN}: "aspect ratio smaller than 3"',
-        drops="a longer side of so many times the shorter one, or more",
-        open=True,
-    ),
-    Rule(
-        reason="alt_too_short",
-        subject="image_text",
-        value="unigrams",
-        settings=("min_alt_unigrams",),
-        source=ALIGN,
-        drops="fewer words in its text",
-    ),
-    Rule(
-        reason="alt_too_long",
-        subject="image_text",
-        value="unigrams",
-        settings=("max_alt_unigrams",),
-        source=ALIGN,
-        drops="more words in its text",
-    ),
-    Rule(
-        reason="video_text_too_short",
-        subject="video_text",
-        value="unigrams",
-        settings=("min_video_words",),
-        source="ours: Flamingo gives no rule for its video pairs",
-        drops="fewer words in its text",
-    ),
-    Rule(
-        reason="video_no_frames",
-        subject="video_text",
-        value="frames",
-        settings=("min_video_frames",),
-        source="ours: Flamingo gives no rule for its video pairs",
-        drops="fewer stored frames",
-    ),
-)
-
-RULES: tuple[Rule, ...] = (LANGUAGE, *QUALITY, *REPETITION, *MEDIA)
+from m3w_builder.rules.texts import shares, total
+from m3w_builder.types import Kind
 
 
 def decide(scores: Mapping[str, float], language: str, config: RulesConfig) -> Verdict | None:
     """Returns why an interleaved document is dropped, or None.
 
-    `scores` are those of `measure` with "language_score", the probability of `language`. Below
+    `scores` are those of `measure_texts` with "language_score", the probability of `language`. Below
     `min_language_score` the language is unknown: not among the wanted ones, and no English.
     """
-    sure = scores[LANGUAGE.value] >= config.min_language_score
-    known = language if sure else ""
+    config = config.of(language)
+    known = _known(language, scores["language_score"], config)
     if config.languages and known not in config.languages:
-        return LANGUAGE.reason, f"{language or 'unknown'} {scores[LANGUAGE.value]:.2f}"
-    if not config.text_rules:
-        return None
-    skipped = {LANGUAGE.reason}
-    if known != "en":
-        skipped.add("stop_words")
-    if scores["unspaced_words"] > MAX_UNSPACED_WORDS:
-        skipped.add("mean_word_length")
-    return _first_broken("document", scores, config, skipped)
+        return LANGUAGE.reason, f"{language or 'unknown'} {scores['language_score']:.2f}"
+    asked = (rule for rule in DOCUMENTS if config.text_rules and rule.asks(known, scores))
+    verdicts = (rule.broken(scores[rule.value], config) for rule in asked)
+    return next(filter(None, verdicts), None) or bounds_rule("document", scores, config)
+
+
+def _known(language: str, score: float, config: RulesConfig) -> str:
+    """Returns the language, "" when it is not sure enough."""
+    return language if score >= config.min_language_score else ""
+
+
+class Node(NamedTuple):
+    """What the rules on texts look at, of one node of a document."""
+
+    type: str  # text | image | video
+    role: str = ""  # of a text
+    scores: Mapping[str, float] = {}  # of a text: its counts, by `measure_texts`
+
+
+def looks_at_texts(config: RulesConfig) -> bool:
+    """Tells whether `node_drops` can drop anything: if not, nobody need read the scores of texts."""
+    return any(bound.subject == "text" for bound in config.bounds) or any(
+        rules.text_rules and not all(rule.off(rules) for rule in TEXTS)
+        for rules in (config, *map(config.of, config.per_language))
+    )
+
+
+def node_drops(nodes: Sequence[Node], language: str, config: RulesConfig) -> dict[int, Verdict]:
+    """Returns why texts of an interleaved document are dropped, by their place among its nodes.
+
+    Only texts in one of `text_roles` are looked at. One of at most `max_label_words` words, within
+    `label_distance` nodes of a picture, may be its label: the rules that are marked so spare it.
+    """
+    config = config.of(language)
+    rules = [rule for rule in TEXTS if config.text_rules and not rule.off(config)]
+    bounded = [bound for bound in config.bounds if bound.subject == "text"]
+    if not rules and not bounded:
+        return {}
+    pictures = [index for index, node in enumerate(nodes) if node.type == "image"]
+    drops = {}
+    for index, node in enumerate(nodes):
+        if node.type != "text" or node.role not in config.text_roles:
+            continue
+        beside = any(abs(index - picture) <= config.label_distance for picture in pictures)
+        verdict = text_rule(node.scores, language, config, beside=beside, rules=rules)
+        if verdict:
+            drops[index] = verdict
+    return drops
+
+
+def text_rule(
+    counts: Mapping[str, float],
+    language: str,
+    config: RulesConfig,
+    *,
+    beside: bool = False,
+    rules: Iterable[Rule] = TEXTS,
+) -> Verdict | None:
+    """Returns why a text with these counts is dropped, or None; `beside`: a picture is near."""
+    values = _of_text(counts)
+    spared = beside and values["words"] <= config.max_label_words
+    for rule in rules:
+        if (spared and rule.label) or not rule.asks(language, values):
+            continue
+        if rule.reason == "text_punctuation" and values["words"] < PUNCTUATED_WORDS:
+            continue
+        if verdict := rule.broken(values[rule.value], config):
+            return verdict
+    return bounds_rule("text", {**counts, **values}, config, absent=0.0)
+
+
+def _of_text(counts: Mapping[str, float]) -> dict[str, float]:
+    """Returns what the rules on texts compare: shares, and what stands as it was counted."""
+    counted = (
+        *("character_repetition", "word_repetition"),
+        *("longest_word", "javascript", "policy"),
+    )
+    return {
+        **shares(counts),
+        **{name: counts.get(name, 0.0) for name in counted},
+        "unfinished": float(not counts.get("terminal", 0.0)),
+    }
+
+
+def remaining(
+    scores: Mapping[str, float], nodes: Sequence[Node], drops: Collection[int]
+) -> dict[str, float]:
+    """Returns a document's scores as they are after these nodes were dropped.
+
+    What adds up over texts (words, shares of characters, words and lines, sentences) is that of the
+    texts that are left; what does not (repetition, Gopher's shares of bullets and ellipses, word
+    lengths, its eight stop words) stays that of the whole document.
+    """
+    left = [
+        node.scores
+        for index, node in enumerate(nodes)
+        if node.type == "text" and index not in drops
+    ]
+    return {**scores, **shares(total(left))} if drops else dict(scores)
 
 
 def image_rule(
-    width: int, height: int, scores: Mapping[str, float], config: RulesConfig
+    width: int,
+    height: int,
+    scores: Mapping[str, float],
+    config: RulesConfig,
+    *,
+    url: str = "",
+    format: str = "",  # noqa: A002 - the field's name
+    declared: tuple[int | None, int | None] = (None, None),
 ) -> Verdict | None:
-    """Returns why an image (pixels; scores with "flatness", in grey levels) is dropped, or None."""
-    return _first_broken("image", {**scores, **_shape(width, height)}, config)
+    """Returns why an image is dropped, or None.
+
+    `width` and `height` are pixels, `declared` those that the page gives; `scores` has "flatness" in
+    grey levels; `url` is the one that the page names, `format` is of `source_format`.
+    """
+    given = [float(side) for side in declared if side is not None] or [nan]  # beyond no bound
+    sides = {"declared_side": min(given), "declared_longer_side": max(given)}
+    if verdict := _first_broken("image", {**scores, **_shape(width, height), **sides}, config):
+        return verdict
+    if config.image_formats and format not in config.image_formats:
+        return "image_format", format or "unknown"
+    if config.image_url_words and (word := _url_word(url, config.image_url_words)):
+        return "image_url_word", word
+    return bounds_rule("image", scores, config)
 
 
-def image_pair_rule(unigrams: int, width: int, height: int, config: RulesConfig) -> Verdict | None:
+_WORD_IN_PATH = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def _url_word(url: str, words: Iterable[str]) -> str:
+    """Returns the first of these words in the path of a URL: "/img/siteLogo2.png" has "logo", "/logos/", too."""
+    parts = urlsplit(url)
+    found = {word.lower() for word in _WORD_IN_PATH.findall(f"{parts.path} {parts.query}")}
+    return next((word for word in words if word in found or f"{word}s" in found), "")
+
+
+def source_format(content_type: str, stored: str) -> str:
+    """Returns an image's format as its server names it ("image/jpeg" -> "jpg"), else as it is stored."""
+    kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
+    if kind != "image" or not subtype:
+        return stored
+    return {"jpeg": "jpg", "pjpeg": "jpg", "x-png": "png", "svg+xml": "svg"}.get(subtype, subtype)
+
+
+def images_rule(images: int, words: float, config: RulesConfig) -> Verdict | None:
+    """Returns why a document with so many images and words left is dropped, or None."""
+    each = words / images if images > FEW_IMAGES else inf
+    values = {"images": float(images), "words_per_image": each}
+    return _first_broken("images", values, config)
+
+
+def pair_rule(
+    kind: Kind, scores: Mapping[str, float], language: str, config: RulesConfig
+) -> Verdict | None:
+    """Returns why a pair is dropped by its language or the user's bounds, or None.
+
+    `scores` are the pair's, with "language_score", the probability of its `language`.
+    """
+    score, config = scores["language_score"], config.of(language)
+    if config.pair_languages and _known(language, score, config) not in config.pair_languages:
+        return PAIR_LANGUAGE.reason, f"{language or 'unknown'} {score:.2f}"
+    return bounds_rule(kind, scores, config)
+
+
+def image_pair_rule(
+    unigrams: int, width: int, height: int, config: RulesConfig, language: str = ""
+) -> Verdict | None:
     """Returns why an image-text pair is dropped, or None: ALIGN's rules that look at one record.
 
     `unigrams` is that of `rules.unigrams` on the pair's text, width and height are pixels.
     """
     values = {**_shape(width, height), "unigrams": float(unigrams)}
-    return _first_broken("image_text", values, config)
+    return _first_broken("image_text", values, config.of(language))
 
 
-def video_pair_rule(unigrams: int, frames: int, config: RulesConfig) -> Verdict | None:
+def video_pair_rule(
+    unigrams: int, frames: int, config: RulesConfig, language: str = ""
+) -> Verdict | None:
     """Returns why a video-text pair with so many words and stored frames is dropped, or None."""
     values = {"unigrams": float(unigrams), "frames": float(frames)}
-    return _first_broken("video_text", values, config)
+    return _first_broken("video_text", values, config.of(language))
+
+
+def bounds_rule(
+    subject: str, scores: Mapping[str, float], config: RulesConfig, absent: float | None = None
+) -> Verdict | None:
+    """Returns why something is beyond one of the user's own bounds (`rules.bounds`), or None.
+
+    What lacks the score has `absent`; with None it passes: a scorer that was not run says nothing.
+    """
+    for bound in config.bounds:
+        value = scores.get(bound.score, absent) if bound.subject == subject else None
+        if value is None:
+            continue
+        if bound.min is not None and value < bound.min:
+            return f"bound_{bound.score}", f"{number(value)} < {number(bound.min)}"
+        if bound.max is not None and value > bound.max:
+            return f"bound_{bound.score}", f"{number(value)} > {number(bound.max)}"
+    return None
 
 
 def _first_broken(
-    subject: Subject,
-    values: Mapping[str, float],
-    config: RulesConfig,
-    skipped: Collection[str] = (),
+    subject: Subject, values: Mapping[str, float], config: RulesConfig
 ) -> Verdict | None:
-    for rule in RULES:
-        if rule.subject == subject and rule.reason not in skipped:
-            verdict = rule.broken(values[rule.value], config)
-            if verdict:
-                return verdict
-    return None
+    """Returns the first verdict of a subject's rules on numbers."""
+    rules = (rule for rule in RULES if rule.subject == subject and rule.value)
+    verdicts = (rule.broken(values[rule.value], config) for rule in rules)
+    return next(filter(None, verdicts), None)
 
 
 def _shape(width: int, height: int) -> dict[str, float]:
     short, long = sorted((width, height))
-    return {"side": float(short), "aspect_ratio": long / short if short else inf}
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
-
-
-_HEADINGS: dict[Subject, str] = {
-    "document": "Interleaved documents",
-    "image": "Images",
-    "image_text": "Image-text pairs",
-    "video_text": "Video-text pairs",
-}
-_RIGHTS = """\
-## Opt-outs
-
-Before all other rules; docs/rights.md tells which signals there are.
-
-| reason | dropped for | setting and default | source |
-| --- | --- | --- | --- |
-| `opted_out` | a reservation of rights, by the page or the file itself, or on a list of the user's | \
-`rights.ignore = []`, `rights.optout_lists = []` | docs/rights.md |
-"""
-_PREAMBLE = """\
-# Rules
-
-What `select` drops, and why. The first rule that something breaks is the reason in its reject row.
-A value equal to the bound passes, except where the bound is marked open. Settings are keys of
-`[rules]`. This file is generated by `m3w_builder.rules.markdown()`.
-"""
-
-
-def markdown() -> str:
-    """Returns docs/rules.md: each rule with its bounds and source, and how numbers are counted."""
-    lines = [_PREAMBLE, _RIGHTS]
-    for subject, heading in _HEADINGS.items():
-        lines += [f"## {heading}", ""]
-        lines += ["| reason | dropped for | setting and default | source |"]
-        lines += ["| --- | --- | --- | --- |"]
-        lines += [_row(rule) for rule in RULES if rule.subject == subject] + [""]
-    lines += ["## How documents are measured", "", (getdoc(measure) or "").partition("\n\n")[2]]
-    return "\n".join(lines) + "\n"
-
-
-def _row(rule: Rule) -> str:
-    defaults = Config().rules.model_dump(mode="json")
-    settings = ", ".join(f"`{name} = {json.dumps(defaults[name])}`" for name in rule.settings)
-    settings += " (open)" if rule.open else ""
-    return f"| `{rule.reason}` | {rule.drops} | {settings} | {rule.source} |"
+    return {
+        "side": float(short),
+        "longer_side": float(long),
+        "aspect_ratio": long / short if short else inf,
+    }
