@@ -9,13 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from m3w_builder import privacy, safety
 from m3w_builder.config import Config, digest
 from m3w_builder.dedup import paragraph_key, text_key
 from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Client
+from m3w_builder.histograms import counters, language_counter
 from m3w_builder.inputs import Unit, folder_of, live_page, local_resource, read_pages, read_urls
 from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.language import detect, of_pair
+from m3w_builder.licences import licence_of
 from m3w_builder.near.minhash import signature
 from m3w_builder.optouts import page_optouts, product_token, rights_digest, signals
 from m3w_builder.pairs import image_pairs, video_pairs
@@ -44,18 +47,21 @@ def extract(page: Page, config: Config) -> tuple[list[Document], list[Reject]]:
     except PageError as error:
         return [], [_reject(page, error.reason, error.detail)]
     optouts = optouts_of(parsed, config)
-    pairs = [replace(pair, optouts=optouts) for pair in pairs]
+    licence, declared = licence_of(parsed.metadata), parsed.metadata.canonical
+
+    def of_page(document: Document) -> Document:
+        return replace(document, optouts=optouts, licence=licence, canonical=declared)
+
+    pairs = list(map(of_page, pairs))
     try:
         document = interleave(parsed)
     except PageError as error:
-        return [_measured_pair(pair, ("", 0.0)) for pair in pairs], [
+        return [_measured_pair(pair, ("", 0.0), config) for pair in pairs], [
             _reject(page, error.reason, error.detail)
         ]
-    declared = parsed.metadata.canonical
-    document = _keyed(_measured(replace(document, optouts=optouts, canonical=declared)))
-    pairs = [replace(pair, canonical=declared) for pair in pairs]
+    document = _measured(of_page(document), config)
     language = (document.language, document.scores["language_score"])
-    return [document, *(_measured_pair(pair, language) for pair in pairs)], []
+    return [document, *(_measured_pair(pair, language, config) for pair in pairs)], []
 
 
 def optouts_of(parsed: ParsedPage, config: Config) -> tuple[OptOut, ...]:
@@ -73,40 +79,51 @@ def optouts_of(parsed: ParsedPage, config: Config) -> tuple[OptOut, ...]:
     )
 
 
-def _measured(document: Document) -> Document:
+def _measured(document: Document, config: Config) -> Document:
     text = "\n".join(node.text for node in document.texts)
     language, score = detect(text)
     of_texts, of_document = measure_texts(document.texts, language)
-    counts = iter(of_texts)
-    nodes = tuple(
-        replace(node, scores={**node.scores, **next(counts)}) if isinstance(node, Text) else node
-        for node in document.nodes
-    )
+    document = _with_texts(document, of_texts, language, config)
     scores = {
         **document.scores,
         **of_document,
+        **safety.document_scores(document.texts, language, config.safety),
         "language_score": score,
         "characters": float(len(text)),
     }
-    return replace(document, nodes=nodes, language=language, scores=scores)
+    return replace(document, language=language, scores=scores, signature=signature(text))
 
 
-def _keyed(document: Document) -> Document:
-    """Returns the document with what its copies, and those of its paragraphs, are found by."""
-    nodes = tuple(
-        replace(node, key=paragraph_key(node.text)) if isinstance(node, Text) else node
-        for node in document.nodes
-    )
-    text = "\n".join(node.text for node in document.texts)
-    return replace(document, nodes=nodes, signature=signature(text))
-
-
-def _measured_pair(pair: Document, page: tuple[str, float]) -> Document:
+def _measured_pair(pair: Document, page: tuple[str, float], config: Config) -> Document:
     """`page` is the language of its page, and its probability."""
     text = " ".join(node.text for node in pair.texts)
     language, score = of_pair(text, page)
-    scores = {**pair.scores, "unigrams": float(unigrams(text)), "language_score": score}
+    pair = _with_texts(pair, [{} for _ in pair.texts], language, config)
+    scores = {
+        **pair.scores,
+        **safety.document_scores(pair.texts, language, config.safety),
+        "unigrams": float(unigrams(text)),
+        "language_score": score,
+    }
     return replace(pair, language=language, scores=scores)
+
+
+def _with_texts(
+    document: Document, counts: Iterable[dict[str, float]], language: str, config: Config
+) -> Document:
+    """Returns the document with what is known of each of its texts: counts, and what repetitions share."""
+    of_texts = iter(counts)
+
+    def known(text: Text) -> Text:
+        scores = {
+            **next(of_texts),
+            **privacy.count(text.text),
+            **safety.text_scores(text.text, language, config.safety),
+        }
+        return replace(text, key=paragraph_key(text.text), scores=scores)
+
+    nodes = (known(node) if isinstance(node, Text) else node for node in document.nodes)
+    return replace(document, nodes=tuple(nodes))
 
 
 def _reject(page: Page, reason: str, detail: str = "") -> Reject:
@@ -167,6 +184,8 @@ def write_unit(
             counts.update(signals(found[0].optouts) if found else ())
             for document in found:
                 counts.update(_contents(document))
+                counts.update(counters(document.kind, document.scores))
+                counts[language_counter(document.kind, document.language)] += 1
                 documents.write(document_row(document, text_key(document.texts)))
             for reject in dropped:
                 counts[f"rejects.pages.{reject.reason}"] += 1
@@ -215,7 +234,8 @@ def _contents(document: Document) -> Iterator[str]:
     """Yields one counter name per thing a document adds to the waterfall."""
     yield document.kind
     if document.kind == "interleaved":
-        for kind, nodes in (("images", document.images), ("videos", document.videos)):
+        contents = {"texts": document.texts, "images": document.images, "videos": document.videos}
+        for kind, nodes in contents.items():
             yield from (f"{kind}.referenced" for _ in nodes)
 
 

@@ -190,7 +190,7 @@ def _lists(config: SafetyConfig) -> OptOutLists:
 
 @lru_cache(maxsize=2)
 def _read_lists(paths: tuple[str, ...], _states: tuple[object, ...]) -> OptOutLists:
-    return OptOutLists.load(paths, "safety.block_lists")
+    return OptOutLists.load(paths, setting="safety.block_lists")
 
 
 @lru_cache(maxsize=64)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from m3w_builder.config import Config
 from m3w_builder.optouts import Kind, media_refusal, page_refusal
 from m3w_builder.packs import read_range
+from m3w_builder.privacy import mask
 from m3w_builder.render import small
 from m3w_builder.shards.stats import Top, domain
 from m3w_builder.stages import Stage
@@ -187,8 +188,9 @@ def describe(files: Sequence[Path], extract: Stage, fetch: Stage, config: Config
             if url := _medium(document, example["url"]):
                 pictured.setdefault(url, []).append(example)
             if document.kind != "interleaved" or example["url"] == document.url:
-                example["title"] = _cut(document.title)
-                example["text"] = _cut(_words(document).removeprefix(document.title).lstrip())
+                words = _words(document).removeprefix(document.title).lstrip()
+                example["title"] = _cut(mask(document.title, config.privacy))
+                example["text"] = _cut(mask(words, config.privacy))
     for row in sorted(_media(pictured, fetch), key=lambda row: (row.url, row.kind), reverse=True):
         if picture := _thumbnail(row, fetch, config):
             for example in pictured[row.url]:

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from m3w_builder.capfilt import SECTIONS
+
 Counts = Mapping[str, int]
 ALONG = "gone with a dropped document"
 # What the sections of `select` are called here: where its kinds of items stay in the end.
 TITLES = {
     "documents": "documents",
+    "texts": "texts in documents",
     "images": "images in documents",
     "videos": "videos in documents",
     "image_text": "image-text pairs",
@@ -47,10 +50,16 @@ def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
                 ("extracted", found),
                 ("in shards", kept),
             ),
+            _places("texts", extract, select),
             _places("images", extract, select),
             _places("videos", extract, select),
             _pairs("image_text", extract, select),
             _pairs("video_text", extract, select),
+            *(
+                _judged(section, select)
+                for section in SECTIONS.values()
+                if any(section in key for key in select)
+            ),
             _files("images", "image files", fetch),
             _files("videos", "video files", fetch),
             *([_files("subtitles", "subtitle files", fetch)] if "subtitles.urls" in fetch else ()),
@@ -84,6 +93,15 @@ def _pairs(kind: str, extract: Counts, select: Counts) -> dict[str, Any]:
         ("found", found),
         ("in shards", kept),
     )
+
+
+def _judged(section: str, select: Counts) -> dict[str, Any]:
+    """Texts that CapFilt judged, by origin."""
+    drops = _drops(select, section, "select")
+    kept = select.get(section, 0)
+    judged = kept + sum(drop["count"] for drop in drops)
+    ends = ("judged", judged), ("in shards", kept)
+    return _section(section.replace("_", " "), TITLES["image_text"], (judged, kept), drops, *ends)
 
 
 def _files(kind: str, title: str, fetch: Counts) -> dict[str, Any]:

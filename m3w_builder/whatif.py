@@ -15,17 +15,20 @@ import pyarrow.parquet as pq
 from m3w_builder import stages
 from m3w_builder.config import Config, load, parse
 from m3w_builder.errors import ConfigError, InputError
-from m3w_builder.shards import CONFIG, read_config, read_manifest
+from m3w_builder.shards import CONFIG, OWNER, read_config, read_manifest
 from m3w_builder.stages import Stage, finished_files
 from m3w_builder.tables import read_table
+from m3w_builder.tombstones import with_removed
 from m3w_builder.types import KINDS
 from m3w_builder.waterfall import waterfall
-from m3w_builder.shards import OWNER
 from m3w_builder.write import documents_at
 
 EXAMPLES = 5  # documents of a kind that are named, gained and lost
 # The tables that decide nothing in select, and the first stage that a change of them asks for.
+# Who decides by a setting, where it is not select.
 STAGES = {"extract": "extract", "rights": "fetch", "fetch": "fetch", "write": "write"}
+STAGES |= {"safety.word_lists": "extract", "safety.text_scorer": "extract", "capfilt": "capfilt"}
+STAGES |= dict.fromkeys(("rights.licences", "rights.removed", "capfilt.min_match"), "select")
 
 Json = dict[str, Any]
 Key = tuple[str, str]  # kind and id
@@ -37,6 +40,7 @@ class Built:
 
     config: Config
     select: Stage
+    source: Stage  # what select reads: fetch, or the capfilt stage behind it
     fetch: Stage
     extract: Stage
     work: Path
@@ -65,9 +69,12 @@ def open_build(output: Path, work: Path | None = None) -> Built:
             "--work says where it is; without it the scores are gone: build again"
         )
     select = _behind(stages.load(work / name), "select", work)
-    fetch = _behind(select, "fetch", work)
+    source = _behind(select, next(iter(select.parents)), work)
+    fetch = source if source.name == "fetch" else _behind(source, "fetch", work)
     extract = _behind(fetch, "extract", work)
-    return Built(parse(table, str(output / CONFIG)), select, fetch, extract, work)
+    config = parse(table, str(output / CONFIG))
+    config = config.model_copy(update={"rights": with_removed(config.rights, output)})
+    return Built(config, select, source, fetch, extract, work)
 
 
 def _behind(stage: Stage, name: str, work: Path) -> Stage:
@@ -102,10 +109,11 @@ def settings(built: Config, file: Path | None, changes: Iterable[str]) -> Config
     for change in changes:
         table = _merged(table, _parsed(change))
     wanted = parse(table, "--set")
-    for name, stage in STAGES.items():
-        for key, value in getattr(built, name):
+    for name, section in built:
+        for key, value in section:
+            stage = STAGES.get(f"{name}.{key}", STAGES.get(name, "select"))
             new = getattr(getattr(wanted, name), key)
-            if new != value:
+            if new != value and stage != "select":
                 raise ConfigError(
                     f"{name}.{key}: {value!r} in the build, {new!r} asked for: {stage} would have to "
                     "run again (m3w build); whatif changes what select decides by"

@@ -13,8 +13,9 @@ from m3w_builder.config import Config, load
 from m3w_builder.errors import InputError, M3WError
 from m3w_builder.files import locked, make_folder
 from m3w_builder.reuse import expect_stage
+from m3w_builder.tombstones import with_removed
 from m3w_builder.write import plan_shards
-from pipelines import extract, fetch, select, write
+from pipelines import capfilt, extract, fetch, select, write
 from pipelines.common import beam_options, parser
 from pipelines.progress import Display
 
@@ -51,7 +52,13 @@ def build(job: Build, console: Console) -> None:
         if again:
             with display.watch(fetching):
                 fetch.retry(fetching, config, beam_args)
-        selecting = select.open_select(fetching, job.work, config)
+        source = fetching
+        if config.capfilt.is_on:
+            source = capfilt.open_capfilt(fetching, job.work, config)
+        # What was taken down in the output is not selected again; no other stage knows of it.
+        rights = with_removed(config.rights, job.output)
+        deciding = config.model_copy(update={"rights": rights})
+        selecting = select.open_select(source, job.work, deciding)
         writing = write.open_write(selecting, job.work, config, job.output)
         write.claim(job.output, writing, overwrite=job.overwrite or again)
         with display.watch(extracting, len(units)):
@@ -59,8 +66,11 @@ def build(job: Build, console: Console) -> None:
         if not again:
             with display.watch(fetching):
                 fetch.run(extracting, fetching, config, beam_args, reuse)
+        if config.capfilt.is_on:
+            with display.watch(source):
+                capfilt.run(fetching, source, config, beam_args)
         with display.watch(selecting):
-            select.run(fetching, selecting, config, beam_args)
+            select.run(source, selecting, deciding, beam_args)
         shards = len(plan_shards(selecting.counts(), config.write.shard_bytes))
         with display.watch(writing, shards):
             write.run(selecting, writing, config, job.output, beam_args)

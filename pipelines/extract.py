@@ -11,6 +11,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
+from m3w_builder import safety
 from m3w_builder.config import Config, digest, load
 from m3w_builder.extract import extract_unit, fingerprint
 from m3w_builder.inputs import Unit, plan
@@ -42,7 +43,8 @@ def open_extract(inputs: Sequence[str], work: Path, config: Config) -> tuple[Sta
     """Returns the stage and its units; raises InputError for a missing, empty or unknown input."""
     units = plan(inputs)
     agent = product_token(config.fetch.user_agent)  # whom a page may speak to
-    asked = [digest(config.extract), agent, *fingerprint(units, config)]
+    measured = safety.measured_by(config.safety)
+    asked = [digest(config.extract), agent, measured, *fingerprint(units, config)]
     return open_stage(work, "extract", asked), units
 
 

@@ -124,6 +124,11 @@ def _words(stage: str, total: Counter[str]) -> Iterator[str]:
                 got = total[f"{kind}.archive"] + total[f"{kind}.http"]
                 yield f"{got:,} of {total[f'{kind}.urls']:,} {kind}"
         return
+    if stage == "capfilt":
+        yield f"{total['images']:,} images"
+        if total["captions"]:
+            yield f"{total['captions']:,} captions"
+        return
     of = ".documents" if stage == "write" else ""
     pairs = total[f"image_text{of}"] + total[f"video_text{of}"]
     found = {"pages": total["pages"], "documents": total[f"interleaved{of}"], "pairs": pairs}

@@ -5,25 +5,30 @@
 The only stage that is bound by shuffles; what it shuffles are references, and packed records of what documents share.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
 
+from m3w_builder import decontaminate, safety
+from m3w_builder.capfilt import annotations
 from m3w_builder.config import Config, deciding, digest, load
+from m3w_builder.errors import ConfigError
 from m3w_builder.near import hamming
 from m3w_builder.optouts import rights_digest
 from m3w_builder.select import frequency, looks
 from m3w_builder.select.admit import Need, admit, join, media_records, needs, text_records
 from m3w_builder.select.captures import one_capture, page_of, settle
-from m3w_builder.select.earlier import earlier, shards_of
+from m3w_builder.select.earlier import earlier, fingerprint, shards_of
 from m3w_builder.select.frequency import Hit, Records
 from m3w_builder.select.outcomes import Outcome, Reference, partition_of, write_partition
 from m3w_builder.select.references import media_rows, references, short
 from m3w_builder.stages import Stage, open_stage, run_unit
 from m3w_builder.stages import load as load_stage
 from m3w_builder.tables import Row
+from m3w_builder.tombstones import removal_digest
 from m3w_builder.types import KINDS
 from pipelines.blocks import Blocks
 from pipelines.common import parser, read_files, run_pipeline
@@ -32,9 +37,9 @@ from pipelines.copies import Copies, Labels, blocks_for
 DOCUMENTS_PER_WORKER = 5000  # about two seconds of work
 
 
-def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -> beam.PCollection:
+def build(pipeline: beam.Pipeline, source: Stage, stage: Stage, config: Config) -> beam.PCollection:
     """Returns the names of the committed units."""
-    extract = fetch.parent("extract")
+    fetch, extract = _fetch(source), source.parent("extract")
     blocks = blocks_for(_documents(extract))
     documents = read_files(
         pipeline, "Documents", extract.files("documents"), partial(references, config=config)
@@ -60,6 +65,8 @@ def build(pipeline: beam.Pipeline, fetch: Stage, stage: Stage, config: Config) -
             | "Join"
             >> beam.FlatMapTuple(_join),  # (first 64 bits of the id, (node index, media row))
             hits,
+            read_files(pipeline, "Annotations", _annotated(source), annotations)
+            | "ByDocument" >> beam.MapTuple(_by_document),
         )
         | "MeetDocument" >> beam.CoGroupByKey()
         | "Admit" >> beam.FlatMapTuple(partial(_admit, config=config)),
@@ -177,11 +184,23 @@ def _join(
 
 def _admit(
     _id: int,
-    groups: tuple[Iterable[Reference], Iterable[tuple[int, Row]], Iterable[Hit]],
+    groups: tuple[Iterable[Reference], Iterable[tuple[int, Row]], Iterable[Hit], Iterable[Row]],
     config: Config,
 ) -> Iterator[Outcome]:
     for reference in groups[0]:
-        yield from admit(reference, groups[1], groups[2], config)
+        yield from admit(reference, groups[1], groups[2], config, groups[3])
+
+
+def _by_document(document: str, row: Row) -> tuple[int, Row]:
+    return short(document), row
+
+
+def _fetch(source: Stage) -> Stage:
+    return source if source.name == "fetch" else source.parent("fetch")
+
+
+def _annotated(source: Stage) -> list[Path]:
+    return source.files("annotations") if source.name == "capfilt" else []
 
 
 def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
@@ -199,18 +218,34 @@ def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:
     )
 
 
-def open_select(fetch: Stage, work: Path, config: Config) -> Stage:
-    """Returns the stage that selects from what `fetch` and its extract stage hold."""
-    asked = [digest(*deciding(config)), rights_digest(config.rights)]
-    asked += [f"{path} {path.stat().st_size}" for path in shards_of(config.dedup.against)]
-    return open_stage(work, "select", asked, [fetch])
+def open_select(source: Stage, work: Path, config: Config) -> Stage:
+    """Returns the stage that selects from what `source`, fetch or the capfilt stage behind it, holds."""
+    if config.capfilt.is_on != (source.name == "capfilt"):
+        expected = "a capfilt" if config.capfilt.is_on else "a fetch"
+        raise ConfigError(
+            f"{source.folder}: expected {expected} stage for this configuration, found {source.name}"
+        )
+    sets = decontaminate.benchmark(_ready(config, work).decontaminate)
+    asked = [
+        *(digest(*deciding(config)), rights_digest(config.rights), removal_digest(config.rights)),
+        *(safety.decided_by(config.safety), sets.digest if sets else ""),
+        *fingerprint(config.dedup.against),
+    ]
+    return open_stage(work, "select", asked, [source])
 
 
-def run(fetch: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
+def _ready(config: Config, work: Path) -> Config:
+    """Returns the configuration with its evaluation sets hashed, once for all workers."""
+    table = decontaminate.prepared(config.decontaminate, work / "evaluation", os.cpu_count() or 1)
+    return config.model_copy(update={"decontaminate": table})
+
+
+def run(source: Stage, stage: Stage, config: Config, beam_args: Sequence[str]) -> Stage:
     """Runs the stage unless it is finished."""
     if not stage.finished:
-        useful = -(-_documents(fetch.parent("extract")) // DOCUMENTS_PER_WORKER)
-        run_pipeline(lambda p: build(p, fetch, stage, config), beam_args, useful=useful)
+        useful = -(-_documents(source.parent("extract")) // DOCUMENTS_PER_WORKER)
+        ready = _ready(config, stage.folder.parent)
+        run_pipeline(lambda p: build(p, source, stage, ready), beam_args, useful=useful)
         stage.finish()
     return stage
 
@@ -223,7 +258,7 @@ def _documents(extract: Stage) -> int:
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
-        "--fetch", type=Path, required=True, help="folder of a finished fetch stage"
+        "--fetch", type=Path, required=True, help="folder of a finished fetch or capfilt stage"
     )
     arguments.add_argument("--work", type=Path, required=True, help="folder of the stages")
     args, beam_args = arguments.parse_known_args(argv)

@@ -10,10 +10,13 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 
 from m3w_builder import __version__, histograms, typical
+from m3w_builder.capfilt import read_about
+from m3w_builder.capfilt import summary as summary_of_texts
 from m3w_builder.config import Config, PrivacyConfig, digest, load
 from m3w_builder.errors import OutputError
 from m3w_builder.files import sweep, writable, write_text
@@ -147,7 +150,8 @@ def _describe(
             shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
     flow = waterfall(extract.counts(), fetch.counts(), select.counts())
     optouts = summary(config.rights, [*extract.counts().items(), *fetch.counts().items()])
-    write_text(output / WATERFALL, json.dumps({**flow, "optouts": optouts}, indent=1) + "\n")
+    flow |= {"optouts": optouts, **_privacy(stage), **_capfilt(select)}
+    write_text(output / WATERFALL, json.dumps(flow, indent=1) + "\n")
     rejects = [file for source in (extract, fetch, select) for file in source.files("rejects")]
     beside = {
         CONFIG: config.model_dump(mode="json"),
@@ -164,6 +168,23 @@ def _describe(
         title=config.write.title,
         optouts=optouts,
     )
+
+
+def _privacy(stage: Stage) -> dict[str, Any]:
+    """Returns how many personal data were masked, by kind."""
+    found = {
+        k.removeprefix("privacy."): n for k, n in stage.counts().items() if k.startswith("privacy.")
+    }
+    return {"masked": found} if found else {}
+
+
+def _capfilt(select: Stage) -> dict[str, Any]:
+    """Returns what CapFilt did, where it ran."""
+    if "capfilt" not in select.parents:
+        return {}
+    return {
+        "capfilt": summary_of_texts(select.counts(), read_about(select.parent("capfilt").folder))
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import webdataset
-from fakes import Pack, dataset, page_sample
+from fakes import Pack, dataset, page_sample, picture
 from rich.console import Console
 
 from m3w_builder import check, shards
@@ -406,3 +406,67 @@ def test_takedown_changes_what_select_asks_and_nothing_before_it(tmp_path: Path)
 def test_missing_list_of_takedowns_is_told() -> None:
     with pytest.raises(ConfigError, match=r"rights\.removed: nowhere\.txt: expected a readable"):
         tombstones(("nowhere.txt",))
+
+
+def test_later_build_obeys_and_gives_what_the_takedown_left(built, tmp_path, m3w) -> None:
+    output = shutil.copytree(built, tmp_path / "out")
+    stages = sorted(p.name for p in (output / "work").iterdir())
+    page = next(r for r in records(output) if r["kind"] == "interleaved")["url"]
+    others = [i["url"] for r, i in media(output) if r["kind"] == "image_text" and r["url"] != page]
+    digest = next(i for _, i in media(output) if i["type"] == "video")["frames"][0]["sha256"]
+    m3w("remove", output, "--url", page, "--url", others[0], "--sha256", digest)
+    left = {record["id"]: record for record in records(output)}
+    job = Build([str(CRAWL)], output, OFFLINE, output / "work", True, ["--workers=1"])
+    build(job, Console(quiet=True))
+    assert {record["id"]: record for record in records(output)} == left
+    new = {p.name.split("-")[0] for p in (output / "work").iterdir() if p.name not in stages}
+    assert new == {"select", "write"}  # nothing is parsed or fetched again
+    rows = [
+        row for f in output.glob("rejects/select-*.parquet") for row in read_table(f, "rejects")
+    ]
+    removed = [row for row in rows if row["reason"] == "removed"]
+    assert {row["url"] for row in removed} >= {page, others[0]}
+    assert all(row["detail"].startswith("removed: ") for row in removed)
+    build(job, Console(quiet=True))  # finished: the list has not changed
+
+
+def test_licences_are_kept_and_asked_for(tmp_path) -> None:
+    crawl = tmp_path / "crawl"
+    crawl.mkdir()
+    (crawl / "a.jpg").write_bytes(picture(400, 300))
+    prose = "".join(
+        f"<p>Sentence {n} says what {n} boats do when the tide of the day is out.</p>"
+        for n in range(20)
+    )
+    for name, link in (("by", "by/4.0"), ("nc", "by-nc/4.0"), ("none", "")):
+        said = f"<p>Text under <a rel=license href=https://creativecommons.org/licenses/{link}/>this</a></p>"
+        (crawl / f"{name}.html").write_text(
+            f"<html lang=en><title>{name}</title><article><h1>The {name} harbour</h1>"
+            f"<img src=a.jpg alt='A {name} boat'>{prose}</article><footer>{said if link else ''}</footer></html>"
+        )
+    lenient = {
+        "fetch": {"network": False, "safety": "off"},
+        "rules": {"text_rules": False, "languages": []},
+    }
+    kept = {}
+    for asked in ([], ["cc-by"]):
+        config = parse({**lenient, "rights": {"licences": asked}})
+        output = tmp_path / f"out{len(asked)}"
+        build(
+            Build([str(crawl)], output, config, tmp_path / "work", beam_args=["--workers=1"]),
+            Console(quiet=True),
+        )
+        kept[len(asked)] = sorted(
+            (r["title"], r["licence"]) for r in records(output) if r["kind"] == "interleaved"
+        )
+    by, nc = (f"https://creativecommons.org/licenses/{kind}/4.0/" for kind in ("by", "by-nc"))
+    assert kept == {0: [("by", by), ("nc", nc), ("none", "")], 1: [("by", by)]}
+    rows = [
+        row for f in output.glob("rejects/select-*.parquet") for row in read_table(f, "rejects")
+    ]
+    assert f"{nc}, expected one of rights.licences" in {
+        r["detail"] for r in rows if r["reason"] == "licence"
+    }
+    card = (tmp_path / "out0" / "README.md").read_text()
+    assert f"| <{by}> |" in card
+    assert len(list((tmp_path / "work").glob("extract-*"))) == 1

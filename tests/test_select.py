@@ -91,7 +91,10 @@ def image(name="s1", width=640, height=480, **fields):
         "length": 1000,
         "frames": [],
         "scores": {"flatness": 40.0},
+        "phash": "",
         "phash_firm": "",
+        "content_type": "image/jpeg",
+        "format": "jpg",
         "group": short(sha(name)),
     }
     return {**found, **fields}
@@ -190,7 +193,7 @@ def test_player_page_is_dropped_from_the_sequence_with_a_reason():
     ],
 )
 def test_pair_is_dropped_with_one_reason(row, unigrams, reason):
-    pair = reference(kind="image_text", scores={"unigrams": float(unigrams)})
+    pair = reference(kind="image_text", scores={"unigrams": float(unigrams), "language_score": 0.9})
     assert reasons(admit(pair, [(1, row)], [], CONFIG)) == [("image_text", reason)]
 
 
@@ -218,6 +221,7 @@ def video(seconds=1):
 
 def track(name, **fields):
     row = {"kind": "subtitles", "status": "ok", "url": f"https://ex.com/{name}.vtt", "length": 500}
+    row |= {"final_url": "", "source_sha256": ""}
     return {**row, "sha256": name, "frames": [], "scores": {}, **fields}
 
 

@@ -10,7 +10,7 @@ from m3w_builder.config import parse
 from m3w_builder.dedup import paragraph_key, text_key
 from m3w_builder.errors import InputError
 from m3w_builder.near.minhash import signature
-from m3w_builder.rules import measure, unigrams
+from m3w_builder.rules import measure_texts, unigrams
 from m3w_builder.shards import open_dataset
 from m3w_builder.stages import open_stage
 from m3w_builder.tables import document_row, media_row, read_table, write_table
@@ -39,7 +39,10 @@ def page(url, *texts, images=("a",), **fields):
     """An interleaved document that was measured; `images` are names that the fetch stage knows."""
     nodes = [Text(text, key=paragraph_key(text)) for text in texts]
     nodes += [Image(f"https://cdn.example/{name}.jpg") for name in images]
-    scores = {**measure([n for n in nodes if isinstance(n, Text)]), "language_score": 0.99}
+    scores = {
+        **measure_texts([n for n in nodes if isinstance(n, Text)], "en")[1],
+        "language_score": 0.99,
+    }
     text = "\n".join(texts)
     document = Document(
         document_id("interleaved", url),
@@ -64,7 +67,7 @@ def pair(url, name, text):
         (Image(media), Text(text, "caption")),
         record=f"<{url}>",
         language="en",
-        scores={"unigrams": float(unigrams(text))},
+        scores={"unigrams": float(unigrams(text)), "language_score": 0.99},
     )
 
 

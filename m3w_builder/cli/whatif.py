@@ -86,5 +86,5 @@ def _select(built: "Built", wanted: "Config", workers: int | None) -> "Stage":
     from pipelines import select
 
     with locked(built.work / "lock"):
-        stage = select.open_select(built.fetch, built.work, wanted)
-        return select.run(built.fetch, stage, wanted, [f"--workers={workers}"] if workers else [])
+        stage = select.open_select(built.source, built.work, wanted)
+        return select.run(built.source, stage, wanted, [f"--workers={workers}"] if workers else [])

@@ -210,10 +210,12 @@ def _section_in(annotation: Any) -> type[BaseModel]:
 
 
 def deciding(config: Config) -> tuple[Section, ...]:
-    """Returns the tables that `select` decides by, all but the rights."""
+    """Returns the tables that `select` decides by, all but the rights, and but for where other datasets lie."""
+    dedup = config.dedup.model_copy(update={"against": ()})
+    decontaminate = config.decontaminate.model_copy(update={"against": ()})
     return (
-        *(config.rules, config.safety, config.privacy, config.corpus, config.dedup),
-        *(config.decontaminate, config.capfilt, config.select),
+        *(config.rules, config.safety, config.privacy, config.corpus),
+        *(dedup, decontaminate, config.capfilt, config.select),
     )
 
 

@@ -5,15 +5,18 @@ repetitions in the document; then the document's own: "no image left", and the r
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 
-from m3w_builder import rules
+from m3w_builder import capfilt, decontaminate, rules, safety
 from m3w_builder.config import FRAMES_PER_SECOND, Config
 from m3w_builder.optouts import REASON, evidence, media_refusal
-from m3w_builder.select.frequency import RECORD, Hit, Records, What, records
-from m3w_builder.select.outcomes import Drop, Dropped, Outcome, Reference, drop
+from m3w_builder.select.frequency import Hit, Records, What, records
+from m3w_builder.select.outcomes import Drop, Dropped, Noted, Outcome, Reference, drop
 from m3w_builder.select.references import short
 from m3w_builder.tables import Row
-from m3w_builder.types import Reject
+from m3w_builder.tombstones import REASON as REMOVED
+from m3w_builder.tombstones import tombstones
+from m3w_builder.types import OptOut, Reject
 
 PLAYER: Drop = ("video_player", "no media file is known, only the player's page")
 Need = tuple[
@@ -28,7 +31,7 @@ def needs(reference: Reference) -> Iterator[tuple[str, Need]]:
     tag = reference["kind"]
     if tag != "interleaved":
         tag = f"{tag} {reference['text_sha256']}"
-    for index, kind, url, is_file in reference["media"]:
+    for index, kind, url, is_file, _ in reference["media"]:
         if kind == "image" or is_file:
             yield f"{kind} {url}", (reference["id"], index, tag)
     for index, url in reference["tracks"]:
@@ -72,29 +75,47 @@ def admit(
     media: Iterable[tuple[int, Row]],
     hits: Iterable[Hit],
     config: Config,
+    annotations: Iterable[Row] = (),
 ) -> Iterator[Outcome]:
-    """Applies the rules that need media; yields rejects of nodes, then the document with what stays, or its reject."""
+    """Applies the rules that need media; yields rejects of nodes, then the document with what stays, or its reject.
+
+    `annotations` are what CapFilt found out of its images.
+    """
     hits = list(hits)
     rows: dict[int, Row] = {}
     tracks: list[tuple[int, Row]] = []  # one that could not be had is no reason to drop its video
     for index, row in media:
         if row["kind"] != "subtitles":
             rows[index] = row
-        elif row["status"] == "ok":
+        elif row["status"] == "ok" and not _taken_down(row, config):
             tracks.append((index, row))
     drops = {
         index: found
-        for index, kind, _, is_file in reference["media"]
+        for index, kind, url, is_file, declared in reference["media"]
         if (found := _media_drop(reference, kind, is_file, rows.get(index), hits, config))
+        or (found := _rule(kind, url, declared, rows[index], config))
     }
     stays = [index for index, *_ in reference["media"] if index not in drops]
     if reference["kind"] == "interleaved":
         drops |= _repeated(stays, rows)
         stays = [index for index in stays if index not in drops]
+    known = _contaminated(stays, rows, config)
+    if config.decontaminate.mode == "remove":
+        drops |= known
+        stays = [index for index in stays if index not in drops]
     texts = _text_drops(reference, hits, config)
-    verdict = _document_drop(reference, [rows[i] for i in stays], drops, texts, hits, config)
+    verdict = _whole(drops, config) or _document_drop(
+        reference, [rows[i] for i in stays], drops, texts, hits, config
+    )
+    chosen = {} if verdict else _chosen(annotations, stays, config)
+    for judged in chosen.values():
+        for gone in judged.dropped:
+            reject = Reject(reference["id"], reference["url"], "select", gone.reason, gone.detail)
+            yield Dropped(gone.section, reject)
+    if reference["kind"] == "image_text" and any(judged.empty for judged in chosen.values()):
+        verdict = capfilt.NO_TEXT_LEFT, "none fits the image"
     if reference["kind"] == "interleaved":
-        for index, kind, url, _ in reference["media"]:
+        for index, kind, url, *_ in reference["media"]:
             if index in drops:
                 yield Dropped(f"{kind}s", Reject(reference["id"], url, "select", *drops[index]))
         for index in sorted(texts) if not verdict else ():
@@ -102,8 +123,20 @@ def admit(
             yield Dropped("texts", where)
     if verdict:
         yield drop(reference, *verdict)
-    else:
-        yield _kept(reference, {*drops, *texts}, stays, rows, tracks, config)
+        return
+    yield from _noted(reference, rows, {i: known[i] for i in stays if i in known})
+    yield _kept(reference, {*drops, *texts}, stays, rows, tracks, chosen, config)
+
+
+def _chosen(
+    annotations: Iterable[Row], stays: Sequence[int], config: Config
+) -> dict[int, capfilt.Kept]:
+    """Returns which texts stay with each image, by its node."""
+    return {
+        node: capfilt.decide(rows, config.capfilt)
+        for node, rows in capfilt.by_node(annotations).items()
+        if node in stays
+    }
 
 
 def _media_drop(
@@ -114,6 +147,7 @@ def _media_drop(
     hits: Sequence[Hit],
     config: Config,
 ) -> Drop | None:
+    """Returns why a medium cannot or must not be used, or is used too often."""
     if "withheld" in reference:
         return REASON, reference["withheld"]
     if kind == "video" and not is_file:
@@ -124,14 +158,78 @@ def _media_drop(
         return REASON, row["detail"]
     if row["status"] != "ok":
         return f"{kind}_unavailable", row["status"]
+    if gone := _taken_down(row, config):
+        return REMOVED, evidence(gone)
     urls, digests = (row["url"], row["final_url"]), (row["sha256"], row["source_sha256"])
     if found := media_refusal(urls, digests, row["optouts"], config.rights, row["kind"]):
         return REASON, evidence(found)
+    for url in filter(None, urls):
+        if verdict := safety.blocked(url, config.safety):
+            return verdict
     if kind == "image":
-        return _too_often(row, hits, config) or rules.image_rule(
-            row["width"], row["height"], row["scores"], config.rules
-        )
+        return safety.image_rule(row["scores"], config.safety) or _too_often(row, hits, config)
     return None
+
+
+def _taken_down(row: Row, config: Config) -> OptOut | None:
+    digests = (row["sha256"], row["source_sha256"], *(frame["sha256"] for frame in row["frames"]))
+    return tombstones(config.rights.removed).find((row["url"], row["final_url"]), digests)
+
+
+def _rule(
+    kind: str, url: str, declared: tuple[int | None, int | None], row: Row, config: Config
+) -> Drop | None:
+    """Returns which rule on single images an image breaks."""
+    if kind != "image":
+        return None
+    return rules.image_rule(
+        row["width"],
+        row["height"],
+        row["scores"],
+        config.rules,
+        url=url,
+        format=rules.source_format(row["content_type"], row["format"]),
+        declared=declared,
+    )
+
+
+def _whole(drops: Mapping[int, Drop], config: Config) -> Drop | None:
+    """Returns the drop of a medium that takes its document along, where the configuration says so."""
+    takes_all = {safety.IMAGE} if config.safety.scope == "document" else set()
+    if config.decontaminate.drop == "page":
+        takes_all.add(decontaminate.IMAGE)
+    return next((found for found in drops.values() if found[0] in takes_all), None)
+
+
+def _contaminated(stays: Sequence[int], rows: Mapping[int, Row], config: Config) -> dict[int, Drop]:
+    """Returns which media are of an evaluation set: images by their look, videos by their bytes."""
+    sets = decontaminate.benchmark(config.decontaminate)
+    if sets is None:
+        return {}
+    sights = [
+        (
+            (row["sha256"], row["source_sha256"], *(frame["sha256"] for frame in row["frames"])),
+            row["phash"],
+            row["scores"].get("pdq_quality", 0.0),
+        )
+        for row in map(rows.__getitem__, stays)
+    ]
+    found = zip(stays, sets.images(sights), strict=True)
+    return {index: (decontaminate.IMAGE, where) for index, where in found if where}
+
+
+def _noted(
+    reference: Reference, rows: Mapping[int, Row], known: Mapping[int, Drop]
+) -> Iterator[Noted]:
+    """Yields what is of an evaluation set and stays, because it is only to be reported."""
+    if found := reference.get("contaminated"):
+        section = "documents" if reference["kind"] == "interleaved" else reference["kind"]
+        where = Reject(reference["id"], reference["url"], "select", decontaminate.TEXT, found)
+        yield Noted(section, where)
+    for index, verdict in known.items():
+        kind = f"{rows[index]['kind']}s"
+        section = kind if reference["kind"] == "interleaved" else reference["kind"]
+        yield Noted(section, Reject(reference["id"], rows[index]["url"], "select", *verdict))
 
 
 def _too_often(row: Row, hits: Sequence[Hit], config: Config) -> Drop | None:
@@ -171,7 +269,7 @@ def _text_drops(reference: Reference, hits: Sequence[Hit], config: Config) -> di
         for index, key in reference.get("paragraphs", ())
         if key in often
     }
-    return {**found, **reference.get("drops", {})}
+    return {**found, **reference["drops"]}
 
 
 def _document_drop(
@@ -189,16 +287,19 @@ def _document_drop(
     if reference["kind"] == "interleaved":
         if texts and len(texts) == reference["texts"]:
             return "no_text_left", ", ".join(sorted({reason for reason, _ in texts.values()}))
-        return None
+        images = sum(row["kind"] == "image" for row in media)
+        return rules.images_rule(images, reference["words"], config.rules)
     unigrams = reference["unigrams"]
     if reference["kind"] == "video_text":
-        return rules.video_pair_rule(unigrams, len(media[0]["frames"]), config.rules)
+        frames = len(media[0]["frames"])
+        return rules.video_pair_rule(unigrams, frames, config.rules, reference["language"])
     for hit in hits:
         if hit.what == What.PAIR_TEXT:
             return "text_of_many_images", _beyond(hit, config.corpus.max_images_per_text, "images")
         if hit.what == What.NGRAM:
             return "rare_words", f"one occurs {hit.times} times in the texts of all pairs"
-    return rules.image_pair_rule(unigrams, media[0]["width"], media[0]["height"], config.rules)
+    size = media[0]["width"], media[0]["height"]
+    return rules.image_pair_rule(unigrams, *size, config.rules, reference["language"])
 
 
 def _kept(
@@ -207,8 +308,11 @@ def _kept(
     stays: Sequence[int],
     rows: Mapping[int, Row],
     tracks: Iterable[tuple[int, Row]],
+    chosen: Mapping[int, capfilt.Kept],
     config: Config,
 ) -> Reference:
+    if any(not judged.web for judged in chosen.values()):  # a pair's own text does not fit
+        gone = gone | (set(range(reference["nodes"])) - set(stays))
     media = [{"node": i, **rows[i]} for i in stays]
     subtitles = [{"node": i, **row} for i, row in tracks if i in stays]
     subtitles.sort(key=lambda row: (row["node"], row["url"]))
@@ -231,9 +335,11 @@ def _kept(
     )
     return {
         **{name: reference[name] for name in names},
+        "texts": reference["texts"] - len(gone - {index for index, *_ in reference["media"]}),
         "keep": [index for index in range(reference["nodes"]) if index not in gone],
         "media": media,
         "subtitles": subtitles,
+        "captions": [asdict(one) for judged in chosen.values() for one in judged.captions],
         "bytes": size + reference["characters"],
     }
 
@@ -246,6 +352,3 @@ def clip(frames: Sequence[Row], seconds: int) -> Sequence[Row]:
     count = seconds * FRAMES_PER_SECOND or len(frames)
     first = max(len(frames) - count, 0) // 2
     return frames[first : first + count]
-
-
-__all__ = ["RECORD", "admit", "clip", "join", "media_records", "needs", "text_records"]

@@ -16,14 +16,21 @@ from m3w_builder.types import Text
 
 def shards_of(folders: Sequence[str]) -> list[Path]:
     """Returns the shards of finished datasets; raises InputError for a folder that is none."""
-    found = []
+    return [folder / row["path"] for folder, row in _rows(folders)]
+
+
+def fingerprint(folders: Sequence[str]) -> list[str]:
+    """Returns what changes when a shard of these datasets does."""
+    return sorted(str(row["sha256"]) for _, row in _rows(folders))
+
+
+def _rows(folders: Sequence[str]) -> Iterator[tuple[Path, Row]]:
     for folder in map(Path, folders):
         if not (folder / MANIFEST).is_file():
             raise InputError(
                 f"{folder}: expected a finished dataset (dedup.against), found no {MANIFEST} in it"
             )
-        found += [folder / row["path"] for row in read_manifest(folder)]
-    return found
+        yield from ((folder, row) for row in read_manifest(folder))
 
 
 def earlier(shard: Path) -> Iterator[Reference]:

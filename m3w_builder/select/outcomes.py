@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from m3w_builder import capfilt
 from m3w_builder.stages import Counts
 from m3w_builder.tables import Row, flat_row, plain, write_table
 from m3w_builder.types import ID_HEX, KINDS, MEDIA_NAMES, Reject
@@ -73,7 +74,8 @@ def _selected_row(kept: Reference) -> Row:
         {**row, "scores": sorted(row["scores"].items()), "optouts": plain(row["optouts"])}
         for row in (*kept["media"], *kept["subtitles"])
     ]
-    return {**{k: kept[k] for k in ("id", "kind", "file", "row", "keep", "bytes")}, "media": media}
+    names = ("id", "kind", "file", "row", "keep", "bytes", "captions")
+    return {**{name: kept[name] for name in names}, "media": media}
 
 
 def _counts(
@@ -84,6 +86,8 @@ def _counts(
         kind = row["kind"]
         counts[kind] += 1
         counts[f"{kind}.bytes"] += row["bytes"]
+        counts.update(capfilt.count(row["captions"]))
+        counts[f"{kind}.texts"] += row["texts"]
         for media in (*row["media"], *row["subtitles"]):
             counts[f"{kind}.{MEDIA_NAMES[media['kind']]}"] += 1
             counts[f"{kind}.frames"] += len(media["frames"])

@@ -9,37 +9,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from m3w_builder import dedup, rules
+from m3w_builder import decontaminate, dedup, privacy, rules, safety
 from m3w_builder.config import Config
+from m3w_builder.licences import licence_rule
 from m3w_builder.optouts import REASON, evidence, page_refusal
 from m3w_builder.select.frequency import key64, ngrams
 from m3w_builder.select.outcomes import Drop, Reference
 from m3w_builder.subtitles import spoken
 from m3w_builder.tables import MEDIA_COLUMNS, OPTOUT_COLUMNS, Row, read_table
+from m3w_builder.tombstones import REASON as REMOVED
+from m3w_builder.tombstones import tombstones
 from m3w_builder.types import OptOut
 
 _COLUMNS = [
-    *(
-        "id",
-        "kind",
-        "url",
-        "canonical",
-        "crawled",
-        "record",
-        "language",
-        "text_sha256",
-        "scores",
-        "licence",
-    ),
-    *("signature", *OPTOUT_COLUMNS, *MEDIA_COLUMNS),
-    *(f"nodes.list.element.{name}" for name in ("role", "width", "height", "key", "scores")),
+    *("id", "kind", "url", "canonical", "crawled", "record", "language", "text_sha256", "scores"),
+    *("licence", "signature", *OPTOUT_COLUMNS, *MEDIA_COLUMNS),
+    *(f"nodes.list.element.{name}" for name in ("role", "width", "height", "key")),
 ]
-_TEXTS = "nodes.list.element.text"  # read only where a rule looks at words
+# Large columns, read only where a rule looks at them.
+_TEXTS, _TEXT_SCORES = "nodes.list.element.text", "nodes.list.element.scores"
 
 
 def references(path: Path, config: Config) -> Iterator[Reference]:
     """Yields a reference per row of a documents file, with what its own row decides."""
-    columns = [*_COLUMNS, _TEXTS] if _needs_texts(config) else _COLUMNS
+    columns = list(_COLUMNS)
+    columns += [_TEXTS] if config.corpus.vocabulary or config.decontaminate.against else []
+    columns += [_TEXT_SCORES] if _looks_at_texts(config) else []
     for number, row in enumerate(read_table(path, "documents", columns)):
         row["scores"] = dict(row["scores"])
         row["optouts"] = [OptOut(**optout) for optout in row["optouts"]]
@@ -47,46 +42,68 @@ def references(path: Path, config: Config) -> Iterator[Reference]:
         yield assess(row, config)
 
 
-def _needs_texts(config: Config) -> bool:
-    return bool(config.corpus.vocabulary)
+def _looks_at_texts(config: Config) -> bool:
+    """Tells whether a single text can be dropped for what was measured of it."""
+    personal = (getattr(config.privacy, kind) for kind in type(config.privacy).model_fields)
+    return (
+        rules.looks_at_texts(config.rules)
+        or config.safety.scope == "node"
+        or any(handling == "drop" for handling in personal)
+    )
 
 
 def assess(row: Row, config: Config) -> Reference:
     """Returns the reference of a documents row: what travels of it, and what it decides by itself."""
-    nodes = row["nodes"]
-    texts = [(index, node) for index, node in enumerate(nodes) if node["type"] == "text"]
+    nodes = [
+        rules.Node(node["type"], node["role"] or "", dict(node.get("scores") or ()))
+        for node in row["nodes"]
+    ]
+    drops = _text_drops(row, nodes, config)
+    scores = rules.remaining(row["scores"], nodes, drops)
     reference: Reference = {
         **{name: row[name] for name in ("id", "kind", "url", "crawled", "record", "file", "row")},
+        **{name: row[name] for name in ("language", "text_sha256", "signature")},
         "page": dedup.page_key(row["url"], row["canonical"]),
-        **{name: row[name] for name in ("text_sha256", "signature")},
         "nodes": len(nodes),
-        "texts": len(texts),
-        "characters": int(row["scores"].get("characters", 0)),
-        "unigrams": int(row["scores"].get("unigrams", 0)),
+        "texts": sum(node.type == "text" for node in nodes),
+        **{name: int(scores.get(name, 0)) for name in ("characters", "unigrams", "words")},
         "media": [
-            (index, node["type"], node["url"], node["file"])
-            for index, node in enumerate(nodes)
+            (index, node["type"], node["url"], node["file"], (node["width"], node["height"]))
+            for index, node in enumerate(row["nodes"])
             if node["type"] != "text"
         ],
         "tracks": [
             (index, url)
-            for index, node in enumerate(nodes)
+            for index, node in enumerate(row["nodes"])
             if node["type"] == "video" and node["file"]
             for url in dict.fromkeys(spoken(node["tracks"] or ()))
         ],
-        "verdict": _verdict(row, config),
+        "drops": drops,
+        "verdict": _verdict(row, scores, drops, config),
     }
     if reference["verdict"]:
         return reference
     if found := page_refusal(row["url"], row["optouts"], config.rights, "image"):
         reference["withheld"] = evidence(found)
+    sets = decontaminate.benchmark(config.decontaminate)
+    if sets and (where := sets.text(_text(row))):
+        reference["contaminated"] = where
+        if config.decontaminate.mode == "remove":
+            return {**reference, "verdict": (decontaminate.TEXT, where)}
     if row["kind"] == "interleaved":
         if config.corpus.max_paragraph_repeats:
-            reference["paragraphs"] = [(index, _paragraph(row, node)) for index, node in texts]
+            reference["paragraphs"] = [
+                (index, _paragraph(row, node))
+                for index, node in enumerate(row["nodes"])
+                if node["type"] == "text"
+            ]
     elif row["kind"] == "image_text" and config.corpus.vocabulary:
-        words = rules.words(dedup.normalise(" ".join(node["text"] for _, node in texts)))
-        reference["ngrams"] = ngrams(words)
+        reference["ngrams"] = ngrams(rules.words(dedup.normalise(_text(row))))
     return reference
+
+
+def _text(row: Row) -> str:
+    return "\n".join(node["text"] for node in row["nodes"] if node["type"] == "text")
 
 
 def _paragraph(row: Row, node: Row) -> int:
@@ -94,17 +111,49 @@ def _paragraph(row: Row, node: Row) -> int:
     return key64(urlsplit(row["url"]).hostname or "", node["key"])
 
 
-def _verdict(row: Row, config: Config) -> Drop | None:
+def _text_drops(row: Row, nodes: list[rules.Node], config: Config) -> dict[int, Drop]:
+    """Returns the texts that go, whatever the media are, by the index of their node."""
+    found: dict[int, Drop] = {}
+    for index, node in enumerate(nodes):
+        drop = privacy.node_rule(node.scores, config.privacy) if node.scores else None
+        if not drop and config.safety.scope == "node":
+            drop = safety.text_rule(node.scores, config.safety)
+        if drop:
+            found[index] = drop
+    if row["kind"] == "interleaved":
+        return {**rules.node_drops(nodes, row["language"], config.rules), **found}
+    return found
+
+
+def _verdict(
+    row: Row, scores: dict[str, float], drops: dict[int, Drop], config: Config
+) -> Drop | None:
     """Returns why a document is dropped whatever its media are, None when that depends on them."""
+    urls = [row["url"], row["canonical"]] if row["canonical"] else [row["url"]]
+    if gone := tombstones(config.rights.removed).find(urls):
+        return REMOVED, evidence(gone)
     if found := page_refusal(row["url"], row["optouts"], config.rights):
         return REASON, evidence(found)
+    if verdict := safety.blocked(row["url"], config.safety):
+        return verdict
+    if verdict := licence_rule(row["licence"], config.rights):
+        return verdict
+    # With scope = "node" single texts were judged; what a plug-in says of the whole text counts in any case.
+    explicit = scores if config.safety.scope == "document" else {**scores, "flagged_words": 0.0}
     if row["kind"] != "interleaved":
-        # What opts out of the use of its media alone (noimageai) leaves nothing of a pair.
-        found = page_refusal(row["url"], row["optouts"], config.rights, "image")
-        return (REASON, evidence(found)) if found else None
+        # What opts out of the use of its media alone (noimageai) leaves nothing of a pair, nor does its text.
+        if found := page_refusal(row["url"], row["optouts"], config.rights, "image"):
+            return REASON, evidence(found)
+        return (
+            next(iter(drops.values()), None)
+            or rules.pair_rule(row["kind"], scores, row["language"], config.rules)
+            or safety.text_rule({**explicit, "words": scores.get("unigrams", 0.0)}, config.safety)
+        )
     if all(node["type"] == "text" for node in row["nodes"]):
         return "no_image", "the page shows none in its content"
-    return rules.decide(row["scores"], row["language"], config.rules)
+    return rules.decide(scores, row["language"], config.rules) or safety.text_rule(
+        explicit, config.safety
+    )
 
 
 def media_rows(path: Path) -> Iterator[tuple[str, Row]]:

@@ -78,7 +78,7 @@ class _Thinned:
     old: Row
     row: Row | None
     drops: list[tuple[str, Reject]]  # with the section of the waterfall
-    along: Counter[str]  # media nodes that go with their document, by section
+    along: Counter[str]  # nodes that go with their document, by section
 
 
 def rewrite(folder: Path, judge: Judge, *, workers: int = 1, dry_run: bool = False) -> Rewritten:
@@ -199,7 +199,7 @@ class Thin:
     record: Record | None
     names: dict[str, str]  # of the media members that stay: new name -> old name
     drops: list[tuple[str, Reject]]  # section of the waterfall, reject
-    along: Counter[str]  # media nodes that go with their document, by section
+    along: Counter[str]  # nodes that go with their document, by section
 
 
 def thin(record: Record, removals: Sequence[Removal]) -> Thin:
@@ -209,6 +209,7 @@ def thin(record: Record, removals: Sequence[Removal]) -> Thin:
     """
     page = record["kind"] == "interleaved"
     media = {n: i["type"] + "s" for n, i in enumerate(record["info"]) if i["type"] != "text"}
+    texts = ["texts"] * (len(record["info"]) - len(media))
     nodes: dict[int, Removal] = {}
     for removal in removals:
         if removal.node is not None and removal.track is None:
@@ -219,7 +220,7 @@ def thin(record: Record, removals: Sequence[Removal]) -> Thin:
     if whole is not None:
         gone = _reject(record, record["url"], whole.reason, whole.detail)
         section = "documents" if page else record["kind"]
-        return Thin(None, {}, [(section, gone)], Counter(media.values() if page else ()))
+        return Thin(None, {}, [(section, gone)], Counter([*texts, *media.values()] if page else ()))
     drops = [
         (media[n], _reject(record, record["info"][n]["url"], r.reason, r.detail))
         for n, r in sorted(nodes.items())
@@ -227,7 +228,7 @@ def thin(record: Record, removals: Sequence[Removal]) -> Thin:
     if nodes and not media.keys() - nodes.keys():
         why = ", ".join(sorted({removal.reason for removal in nodes.values()}))
         drops.append(("documents", _reject(record, record["url"], EMPTY, why)))
-        return Thin(None, {}, drops, Counter())
+        return Thin(None, {}, drops, Counter(texts))
     tracks = {(r.node, r.track): r for r in reversed(removals) if r.track is not None}
     for (node, track), removal in tracks.items():
         if node not in nodes:
