@@ -1,7 +1,7 @@
 """Copies as Beam transforms: packed records to edges, edges to connected components, components to drops.
 
-A block of records reduces its edges to a spanning forest, so what meets in one place for the components is at most one
-edge per member and block: 16 bytes each.
+A block of records reduces its edges to a spanning forest, and so do a few blocks together; what meets in one place for
+the components is at most one edge per member and group of blocks, 16 bytes each.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +21,7 @@ from pipelines.blocks import Blocks
 Edges = NDArray[np.uint64]
 DOCUMENTS_PER_BLOCK = 50_000  # whose packed records meet in one array: about 100 MB
 FEWEST_BLOCKS = 4
+GROUPS = 4  # of blocks whose forests become one before all meet: the same edges are in many bands
 
 
 def blocks_for(documents: int) -> int:
@@ -72,21 +73,30 @@ class Labels(beam.PTransform):
         return (
             pcoll
             | "Blocks" >> self.blocks
-            | "Edges" >> beam.FlatMap(partial(_forest, edges=self.edges))
+            | "Edges" >> beam.FlatMap(partial(_edges_of, edges=self.edges))
+            | "Near" >> beam.GroupByKey()
+            | "Reduce" >> beam.FlatMapTuple(_reduced)
             | "Gather" >> beam.GroupByKey()
             | "Components" >> beam.FlatMapTuple(_labels)
         )
 
 
-def _forest(
+def _edges_of(
     block: NDArray[np.void], edges: Callable[[NDArray[np.void]], Edges]
 ) -> Iterator[tuple[int, bytes]]:
     found = forest(edges(block))
     if len(found):
-        yield 0, found.tobytes()
+        yield int(found[0, 0]) % GROUPS, found.tobytes()
+
+
+def _reduced(_group: int, found: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    yield 0, forest(_joined(found)).tobytes()
+
+
+def _joined(found: Iterable[bytes]) -> Edges:
+    return np.concatenate([np.frombuffer(part, np.uint64).reshape(-1, 2) for part in found])
 
 
 def _labels(_key: int, found: Iterable[bytes]) -> Iterator[tuple[int, int]]:
-    edges = np.concatenate([np.frombuffer(part, np.uint64).reshape(-1, 2) for part in found])
-    members, labels = components(edges)
+    members, labels = components(_joined(found))
     yield from zip(members.tolist(), labels.tolist(), strict=True)
