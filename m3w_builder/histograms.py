@@ -14,7 +14,8 @@ from math import inf, isfinite
 from typing import Any, Literal
 
 from m3w_builder.config import Config
-from m3w_builder.rules import RULES, Rule
+from m3w_builder.config.rules import Bound
+from m3w_builder.rules import RULES, Rule, off
 from m3w_builder.types import Media
 
 Buckets = list[tuple[float, float, int]]  # low (inside), high (outside), count
@@ -138,16 +139,35 @@ def languages(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
     return dict(sorted(found.items()))
 
 
+_SUBJECTS = {"document": "interleaved"}  # of rules -> of histograms, where they differ
+
+
 def thresholds(config: Config) -> list[Threshold]:
-    """Returns the bounds that a configuration sets on scores, in the order of the rules."""
+    """Returns the bounds that a configuration sets on scores, in the order of the rules; not those that are off."""
     found = [
-        Threshold(*_place(rule), f"rules.{name}", side, float(getattr(config.rules, name)))
+        Threshold(*_place(rule), f"rules.{name}", side, value)
         for rule in RULES
         if config.rules.text_rules or rule.subject != "document" or rule.reason == "language"
+        if rule.subject != "pair"  # a pair's language is its page's, or asks for nothing else
         for name in rule.settings
-        if (side := _side(name))
+        if (side := _side(name)) and (value := float(getattr(config.rules, name))) != off(name)
     ]
-    return [*found, Threshold("image", "nsfw", "safety.max_nsfw", "max", config.safety.max_nsfw)]
+    found += [
+        Threshold(
+            _SUBJECTS.get(bound.subject, bound.subject), bound.score, "rules.bounds", side, value
+        )
+        for bound in config.rules.bounds
+        for side, value in _sides(bound)
+    ]
+    nsfw = Threshold("image", "nsfw", "safety.max_nsfw", "max", config.safety.max_nsfw)
+    return [*found, *([nsfw] if config.safety.max_nsfw < 1 else [])]
+
+
+def _sides(bound: Bound) -> Iterator[tuple[Literal["min", "max"], float]]:
+    if bound.min is not None:
+        yield "min", bound.min
+    if bound.max is not None:
+        yield "max", bound.max
 
 
 def _side(setting: str) -> Literal["min", "max"] | None:
@@ -162,7 +182,8 @@ def _place(rule: Rule) -> tuple[str, str]:
         return "image", rule.value
     if rule.value == "frames":
         return "video", rule.value
-    return ("interleaved" if rule.subject == "document" else rule.subject), rule.value
+    # The rules of languages look at names, and at how sure they are.
+    return _SUBJECTS.get(rule.subject, rule.subject), rule.value or "language_score"
 
 
 def describe(counts: Mapping[str, int], config: Config) -> dict[str, Any]:

@@ -134,3 +134,11 @@ def test_labels_read_well():
     assert histograms.bucket_label(50, 75) == "50–75"
     assert histograms.bucket_label(100_000, None) == "100,000+"
     assert histograms.bucket_label(None, -0.5) == "below -0.5"
+
+
+def test_bounds_that_are_off_are_not_drawn_and_the_users_own_are():
+    table = {"rules": {"bounds": [{"subject": "image", "score": "beauty", "min": 0.3}]}}
+    found = histograms.thresholds(parse({**table, "safety": {"max_nsfw": 1.0}}))
+    assert histograms.Threshold("image", "beauty", "rules.bounds", "min", 0.3) in found
+    settings = {cut.setting for cut in found}
+    assert not settings & {"rules.min_sentences", "rules.max_newlines_per_word", "safety.max_nsfw"}

@@ -434,11 +434,12 @@ def test_licences_are_kept_and_asked_for(tmp_path) -> None:
     crawl = tmp_path / "crawl"
     crawl.mkdir()
     (crawl / "a.jpg").write_bytes(picture(400, 300))
-    prose = "".join(
-        f"<p>Sentence {n} says what {n} boats do when the tide of the day is out.</p>"
-        for n in range(20)
-    )
     for name, link in (("by", "by/4.0"), ("nc", "by-nc/4.0"), ("none", "")):
+        # Pages of one text would be copies of each other.
+        prose = "".join(
+            f"<p>Sentence {n} of {name} says what {n} {name} boats do when the {name} tide of day {n} is out.</p>"
+            for n in range(20)
+        )
         said = f"<p>Text under <a rel=license href=https://creativecommons.org/licenses/{link}/>this</a></p>"
         (crawl / f"{name}.html").write_text(
             f"<html lang=en><title>{name}</title><article><h1>The {name} harbour</h1>"
