@@ -1,10 +1,11 @@
 """Near-duplicates: what is found, what is joined wrongly, how fast, and how that grows.
 
-    python benchmarks/dedup.py FOLDER [--json] [--sample N] [--sizes 10000,40000,160000 | none]
+    python benchmarks/dedup.py [FOLDER] [--json] [--sample N] [--sizes 10000,40000,160000 | none]
 
-FOLDER holds pages as */manifest.jsonl (benchmarks/extraction.py says what is in one) and images as
-benchmarks/dedup_images.py wants them. --json prints one object, the same figures as the tables. Of
-datasketch `documents_per_s` counts its batches, the faster of its two ways.
+FOLDER (default: ../shared/data beside the project) holds pages as */manifest.jsonl
+(benchmarks/extraction.py says what is in one) and images as benchmarks/dedup_images.py wants them.
+--json prints one object, the same figures as the tables. Of datasketch `documents_per_s` counts its
+batches, the faster of its two ways.
 """
 
 import argparse
@@ -19,15 +20,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import dedup_documents, dedup_growth
 from m3w_builder.errors import M3WError
 
+FOLDER = Path(__file__).parents[2] / "shared" / "data"
+
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--sample", type=int, default=0, help="documents, and pictures; 0: all")
+    parser.add_argument("--sample", type=int, default=300, help="documents, and pictures; 0: all")
     parser.add_argument(
         "--sizes",
         type=sizes,
