@@ -13,6 +13,7 @@ step() {
 step m3w build --input examples/crawl.warc.gz --output "$out" --config examples/config.toml
 step m3w ls "$out"
 step m3w show "$out/interleaved-000001.tar" --index 0
+step m3w whatif "$out" --set rules.min_words=30
 step m3w report "$out"
 [ "$train" != 0 ] || exit 0
 
