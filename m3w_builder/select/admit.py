@@ -207,10 +207,11 @@ def _contaminated(stays: Sequence[int], rows: Mapping[int, Row], config: Config)
     if sets is None:
         return {}
     sights = [
-        (
+        decontaminate.Sight(
             (row["sha256"], row["source_sha256"], *(frame["sha256"] for frame in row["frames"])),
             row["phash"],
             row["scores"].get("pdq_quality", 0.0),
+            row["phash_firm"],
         )
         for row in map(rows.__getitem__, stays)
     ]
