@@ -32,6 +32,7 @@ def test_sections_are_one_chain_from_pages() -> None:
     assert chain == {
         "pages": "",
         "documents": "pages",
+        "texts in documents": "documents",
         "images in documents": "documents",
         "videos in documents": "documents",
         "image-text pairs": "pages",

@@ -56,8 +56,8 @@ def write_partition(partition: int, outcomes: Iterable[Outcome], folder: Path) -
     """Writes one id range: the selected rows in id order, rejects and notes; returns its counts."""
     outcomes = list(outcomes)
     dropped = [outcome for outcome in outcomes if isinstance(outcome, Dropped)]
-    noted = [outcome for outcome in outcomes if isinstance(outcome, Noted)]
     vetoed = {one.reject.id for one in dropped if one.veto}
+    noted = [one for one in outcomes if isinstance(one, Noted) and one.reject.id not in vetoed]
     kept = [one for one in outcomes if isinstance(one, dict) and one["id"] not in vetoed]
     kept.sort(key=lambda row: (KINDS.index(row["kind"]), row["id"]))
     name = f"{partition:05d}.parquet"
