@@ -1,8 +1,8 @@
 """Documents meet their media: the rules that need both, and what of a document stays.
 
 The order is fixed, so that every drop has one reason: takedowns, what cannot be had, opt-outs, block lists, explicit
-images, what occurs too often, rules, repetitions in the document, evaluation sets; then the document's own: what takes it
-along, "no image left", "no text left", and the rules on what is left.
+images, what occurs too often, rules, repetitions in the document, evaluation sets; then the document's own: an image
+that takes it along, "no image left", "no text left", and the rules on what is left.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
