@@ -280,6 +280,15 @@ def test_evaluation_pairs_and_videos_go(against):
     assert reasons(found) == [("videos", "evaluation_image")]
 
 
+def test_evidence_is_cut_in_every_reject(tmp_path):
+    long = Item("coco", "x" * 1000, sha256=sha("s1"))
+    save(tmp_path / "set.parquet", [long])
+    for mode in ("remove", "report"):
+        tables = {"decontaminate": {"against": [str(tmp_path / "set.parquet")], "mode": mode}}
+        outcome = decided(tables, image(), image("s2"))[0]
+        assert len(outcome.reject.detail) == 500
+
+
 def test_without_evaluation_sets_nothing_is_compared(against):
     _, by_bytes, by_look = evaluated(against)
     for mode in ("remove", "report"):

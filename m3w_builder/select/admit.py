@@ -12,12 +12,21 @@ from m3w_builder import capfilt, decontaminate, rules, safety
 from m3w_builder.config import FRAMES_PER_SECOND, Config
 from m3w_builder.optouts import REASON, evidence, media_refusal
 from m3w_builder.select.frequency import Hit, Records, What, records
-from m3w_builder.select.outcomes import Drop, Dropped, Noted, Outcome, Reference, drop
+from m3w_builder.select.outcomes import (
+    Drop,
+    Dropped,
+    Noted,
+    Outcome,
+    Reference,
+    drop,
+    reject,
+    section_of,
+)
 from m3w_builder.select.references import no_text_left, short
 from m3w_builder.tables import Row
 from m3w_builder.tombstones import REASON as REMOVED
 from m3w_builder.tombstones import tombstones
-from m3w_builder.types import OptOut, Reject
+from m3w_builder.types import OptOut
 
 PLAYER: Drop = ("video_player", "no media file is known, only the player's page")
 Need = tuple[
@@ -111,17 +120,15 @@ def admit(
     chosen = {} if verdict else _chosen(annotations, stays, config)
     for judged in chosen.values():
         for gone in judged.dropped:
-            reject = Reject(reference["id"], reference["url"], "select", gone.reason, gone.detail)
-            yield Dropped(gone.section, reject)
+            yield Dropped(gone.section, reject(reference, (gone.reason, gone.detail)))
     if reference["kind"] == "image_text" and any(judged.empty for judged in chosen.values()):
         verdict = capfilt.NO_TEXT_LEFT, "none fits the image"
     if reference["kind"] == "interleaved":
         for index, kind, url, *_ in reference["media"]:
             if index in drops:
-                yield Dropped(f"{kind}s", Reject(reference["id"], url, "select", *drops[index]))
+                yield Dropped(f"{kind}s", reject(reference, drops[index], url))
         for index in sorted(texts) if not verdict else ():
-            where = Reject(reference["id"], reference["url"], "select", *texts[index])
-            yield Dropped("texts", where)
+            yield Dropped("texts", reject(reference, texts[index]))
     if verdict:
         yield drop(reference, *verdict)
         return
@@ -233,14 +240,12 @@ def _noted(
     reference: Reference, rows: Mapping[int, Row], known: Mapping[int, Drop]
 ) -> Iterator[Noted]:
     """Yields what is of an evaluation set and stays, because it is only to be reported."""
+    whole = section_of(reference)
     if found := reference.get("contaminated"):
-        section = "documents" if reference["kind"] == "interleaved" else reference["kind"]
-        where = Reject(reference["id"], reference["url"], "select", decontaminate.TEXT, found)
-        yield Noted(section, where)
+        yield Noted(whole, reject(reference, (decontaminate.TEXT, found)))
     for index, verdict in known.items():
-        kind = f"{rows[index]['kind']}s"
-        section = kind if reference["kind"] == "interleaved" else reference["kind"]
-        yield Noted(section, Reject(reference["id"], rows[index]["url"], "select", *verdict))
+        section = f"{rows[index]['kind']}s" if whole == "documents" else whole
+        yield Noted(section, reject(reference, verdict, rows[index]["url"]))
 
 
 def _too_often(row: Row, hits: Sequence[Hit], config: Config) -> Drop | None:
