@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -242,6 +243,18 @@ def test_saved_hashes_are_the_same_evaluation_set(tmp_path: Path) -> None:
     assert one is not None
     assert other is not None
     assert one.digest == other.digest
+
+
+def test_prepared_table_of_other_columns_is_not_used(tmp_path, monkeypatch) -> None:
+    """What an earlier version hashed has no firm hashes."""
+    config = DecontaminateConfig(against=(str(folder_of(tmp_path / "coco", FILES)),))
+    now = prepared(config, tmp_path).against
+    assert prepared(config, tmp_path).against == now
+    module = import_module(
+        "m3w_builder.decontaminate.benchmark"
+    )  # the package has a function of that name
+    monkeypatch.setattr(module, "COLUMNS", pa.schema(list(COLUMNS)[:-1]))
+    assert prepared(config, tmp_path).against != now
 
 
 def test_lone_surrogates_can_be_saved(tmp_path: Path) -> None:
