@@ -4,11 +4,12 @@ import csv
 import io
 import json
 import tarfile
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,8 +17,16 @@ from fakes import BIRDS, dataset, picture
 from PIL import Image as Pictures
 
 from m3w_builder.config import DecontaminateConfig, FetchConfig, parse
-from m3w_builder.decontaminate import Benchmark, Item, Match, benchmark, load, prepared, save
-from m3w_builder.decontaminate.hamming import FEW, HashIndex, hashes, within
+from m3w_builder.decontaminate import (
+    Benchmark,
+    Item,
+    Match,
+    Sight,
+    benchmark,
+    load,
+    prepared,
+    save,
+)
 from m3w_builder.decontaminate.items import COLUMNS, Picture, measured
 from m3w_builder.decontaminate.sources import set_names, strings
 from m3w_builder.errors import ConfigError, InputError
@@ -126,7 +135,8 @@ def test_picture_is_hashed_as_fetch_does() -> None:
     fetched = measure_image(with_comment, config=FetchConfig(safety="off"))
     assert item.sha256 == sha256(with_comment).hexdigest()
     assert item.stored_sha256 == sha256(fetched.body).hexdigest() != item.sha256
-    assert (item.phash, item.pdq_quality) == (fetched.phash, fetched.scores["pdq_quality"])
+    assert (item.phash, item.phash_firm) == (fetched.phash, fetched.phash_firm)
+    assert item.pdq_quality == fetched.scores["pdq_quality"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
@@ -176,6 +186,7 @@ def test_finished_dataset_is_an_evaluation_set(tmp_path: Path) -> None:
         ("x.csv", "url,label\n1,2\n", "found url, label"),
         ("x.csv", "", "found none"),
         ("x.csv", "phash\nffd8\n", "row 1: phash: expected 64 hex digits (PDQ), found 'ffd8'"),
+        ("x.csv", "phash_firm\n12\n", "row 1: phash_firm: expected 64 hex digits, found '12'"),
         ("x.csv", "sha256\n12\n", "row 1: sha256: expected 64 hex digits, found '12'"),
         ("x.csv", f"phash,quality\n{'0' * 64},low\n", "expected a number, found 'low'"),
         ("x.parquet", "no", "expected pictures, hashes or texts, found none; 1 unreadable"),
@@ -234,6 +245,18 @@ def test_saved_hashes_are_the_same_evaluation_set(tmp_path: Path) -> None:
     assert one.digest == other.digest
 
 
+def test_prepared_table_of_other_columns_is_not_used(tmp_path, monkeypatch) -> None:
+    """What an earlier version hashed has no firm hashes."""
+    config = DecontaminateConfig(against=(str(folder_of(tmp_path / "coco", FILES)),))
+    now = prepared(config, tmp_path).against
+    assert prepared(config, tmp_path).against == now
+    module = import_module(
+        "m3w_builder.decontaminate.benchmark"
+    )  # the package has a function of that name
+    monkeypatch.setattr(module, "COLUMNS", pa.schema(list(COLUMNS)[:-1]))
+    assert prepared(config, tmp_path).against != now
+
+
 def test_lone_surrogates_can_be_saved(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"text": "half \\ud83d of a pair"}\n{"text": "\\ud83d\\ude00 whole"}\n')
@@ -287,9 +310,10 @@ def images_of(*numbers: int) -> list[Item]:
     return [measured(Picture("coco", f"{n}.jpg", picture(320, 240, n))) for n in numbers]
 
 
-def sight(body: bytes) -> tuple[tuple[str, ...], str, float]:
+def sight(body: bytes) -> Sight:
     item = measured(Picture("", "", body))
-    return (item.sha256, item.stored_sha256), item.phash, item.pdq_quality
+    digests = item.sha256, item.stored_sha256
+    return Sight(digests, item.phash, item.pdq_quality, item.phash_firm)
 
 
 def test_image_is_found_by_its_bytes_or_its_look() -> None:
@@ -312,22 +336,57 @@ def test_image_distance_is_the_configured_one() -> None:
 
 
 def test_image_with_little_to_see_is_found_by_its_bytes_alone() -> None:
-    item = replace(images_of(7)[0], pdq_quality=49.0)
-    digests, phash, quality = sight(changed(picture(320, 240, 7)))
+    item = images_of(7)[0]
+    copy = sight(changed(picture(320, 240, 7)))
+    dim, plain = {"pdq_quality": 49.0}, {"phash_firm": "f" * 3 + "0" * 61}
+    for few in (dim, plain):
+        sets = Benchmark([replace(item, **few)], DecontaminateConfig())
+        assert sets.images([copy]) == [""]
+        assert sets.images([copy._replace(sha256s=[item.sha256])]) == [
+            "coco: 7.jpg: the same bytes"
+        ]
     sets = Benchmark([item], DecontaminateConfig())
-    assert sets.image(digests, phash, quality) == ""
-    assert sets.image([item.sha256], phash, quality)
-    sets = Benchmark(images_of(7), DecontaminateConfig())
-    assert sets.image(digests, phash, 49.0) == ""
-    assert sets.image(digests, phash, 50.0)
+    assert sets.images([copy._replace(quality=49.0)]) == [""]
+    assert sets.images([copy._replace(quality=50.0)])[0]
+    plain_one = Benchmark([replace(item, **plain)], DecontaminateConfig())
+    assert plain_one.images([copy._replace(**plain)]) == [""]
+
+
+def flipped(digits: str, places: Iterable[int]) -> str:
+    number = int(digits, 16)
+    for place in places:
+        number ^= 1 << place
+    return f"{number:064x}"
+
+
+def test_firm_hashes_are_compared_where_both_sides_have_them_and_pdq_otherwise() -> None:
+    (item,) = images_of(7)
+    near, far = range(20), range(64)
+    by_firm = Sight((), flipped(item.phash, far), 100.0, flipped(item.phash_firm, near))
+    by_pdq = Sight((), flipped(item.phash, near), 100.0, flipped(item.phash_firm, far))
+    both, old = by_firm._replace(phash_firm=""), by_pdq._replace(phash_firm="")
+    known = Benchmark([item], DecontaminateConfig())
+    of_others = Benchmark([replace(item, phash_firm="")], DecontaminateConfig())
+    asked = [by_firm, by_pdq, both, old]
+    assert [bool(where) for where in known.images(asked)] == [True, False, False, True]
+    assert [bool(where) for where in of_others.images(asked)] == [False, True, False, True]
+
+
+def test_firm_hashes_of_few_bits_must_be_nearer() -> None:
+    """As among the images of a crawl: by a quarter of the bits that are set in both together."""
+    firm = "0" * 54 + "f" * 10
+    (item,) = images_of(7)
+    sets = Benchmark([replace(item, phash_firm=firm)], DecontaminateConfig())
+    for bits, found in ((20, True), (22, False)):
+        other = flipped(firm, [*range(bits // 2), *range(100, 100 + bits // 2)])
+        assert bool(sets.image((), "", 100.0, other)) is found
 
 
 def test_nearest_of_each_set_is_named_the_surest_first() -> None:
     one, other = images_of(7, 8)
     items = [replace(one, name="far"), replace(other, set="vqa"), replace(one, set="vqa", name="b")]
-    items[0] = replace(
-        items[0], sha256="", stored_sha256="", phash=sight(changed(picture(320, 240, 7)))[1]
-    )
+    shown = sight(changed(picture(320, 240, 7)))
+    items[0] = replace(items[0], sha256="", stored_sha256="", phash_firm=shown.phash_firm)
     found = Benchmark(items, DecontaminateConfig()).image_matches([sight(picture(320, 240, 7))])[0]
     assert [(m.set, m.item, m.way) for m in found] == [
         ("vqa", "b", "bytes"),
@@ -361,43 +420,6 @@ def test_equal_texts_of_two_sets_are_found_for_both() -> None:
     items = [Item("a", "1", text=QUESTION), Item("b", "2", text=QUESTION)]
     found = Benchmark(items, DecontaminateConfig()).text_matches(QUESTION)
     assert [match.set for match in found] == ["a", "b"]
-
-
-def test_within_is_the_nearest_by_brute_force() -> None:
-    draw = np.random.default_rng(0)
-    index = draw.integers(0, 2**63, (500, 4), np.uint64)
-    queries = np.concatenate([index[:60].copy(), draw.integers(0, 2**63, (20, 4), np.uint64)])
-    for row in range(60):
-        for bit in draw.permutation(256)[: row % 45]:
-            queries[row, bit // 64] ^= np.uint64(1 << int(bit % 64))
-    index[100] = index[3]  # of several the first
-    places, bits = within(queries, index, 31)
-    apart = np.bitwise_count(queries[:, None] ^ index[None]).sum(axis=2)
-    best = apart.argmin(axis=1)
-    near = apart.min(axis=1) <= 31
-    assert places.tolist() == np.where(near, best, -1).tolist()
-    assert bits[near].tolist() == apart.min(axis=1)[near].tolist()
-    assert 40 < near.sum() < 60
-    assert within(hashes([]), index, 31)[0].tolist() == []
-    assert within(queries, hashes([]), 31)[0].tolist() == [-1] * 80
-
-
-def test_index_of_many_finds_what_comparing_all_does() -> None:
-    draw = np.random.default_rng(1)
-    index = draw.integers(0, 2**64, (2 * FEW, 4), np.uint64, endpoint=False)
-    index[7000:] &= np.uint64(0xFFFF)  # as plain pictures are: full buckets
-    queries = index[draw.permutation(len(index))[:200]].copy()
-    for row in range(200):
-        for bit in draw.permutation(256)[: row % 40]:
-            queries[row, bit // 64] ^= np.uint64(1 << int(bit % 64))
-    index[5] = index[9000]
-    for distance in (0, 15, 31):
-        places, bits = HashIndex(index).within(queries, distance)
-        expected, apart = within(queries, index, distance)
-        assert places.tolist() == expected.tolist()
-        assert bits.tolist() == apart.tolist()
-    assert 0 < (places >= 0).sum() < 200
-    assert HashIndex(index).within(queries[:0], 31)[0].tolist() == []
 
 
 def test_configuration_is_checked() -> None:

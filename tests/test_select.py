@@ -221,7 +221,7 @@ def video(seconds=1):
 
 def track(name, **fields):
     row = {"kind": "subtitles", "status": "ok", "url": f"https://ex.com/{name}.vtt", "length": 500}
-    row |= {"final_url": "", "source_sha256": ""}
+    row |= {"final_url": "", "source_sha256": "", "optouts": []}
     return {**row, "sha256": name, "frames": [], "scores": {}, **fields}
 
 

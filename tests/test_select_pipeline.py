@@ -2,94 +2,19 @@
 
 import random
 from dataclasses import replace
-from hashlib import sha256
 
 import pytest
+from fakes import dataset
+from measured import page, pair, photo, prose
 
 from m3w_builder.config import parse
-from m3w_builder.dedup import paragraph_key, text_key
+from m3w_builder.dedup import text_key
 from m3w_builder.errors import InputError
-from m3w_builder.near.minhash import signature
-from m3w_builder.rules import measure_texts, unigrams
 from m3w_builder.shards import open_dataset
 from m3w_builder.stages import open_stage
 from m3w_builder.tables import document_row, media_row, read_table, write_table
-from m3w_builder.text import word_list
-from m3w_builder.types import Document, Image, Media, OptOut, Text, document_id
+from m3w_builder.types import OptOut
 from pipelines import select
-from tests import fakes
-
-WORDS = word_list("""
-    harbour town hills boats morning tide people bronze age walls stone water visitors ferry summer walk quay
-    caught small kitchens river bridge market square church tower bell night winter snow road field
-""")
-
-
-def prose(seed, words=120):
-    """Sentences that pass the rules, different for each seed."""
-    draw = random.Random(seed)
-    return " ".join(
-        f"The {draw.choice(WORDS)} of the {draw.choice(WORDS)} and {draw.choice(WORDS)} that have "
-        f"{draw.choice(WORDS)} with {draw.choice(WORDS)}."
-        for _ in range(words // 12)
-    )
-
-
-def page(url, *texts, images=("a",), **fields):
-    """An interleaved document that was measured; `images` are names that the fetch stage knows."""
-    nodes = [Text(text, key=paragraph_key(text)) for text in texts]
-    nodes += [Image(f"https://cdn.example/{name}.jpg") for name in images]
-    scores = {
-        **measure_texts([n for n in nodes if isinstance(n, Text)], "en")[1],
-        "language_score": 0.99,
-    }
-    text = "\n".join(texts)
-    document = Document(
-        document_id("interleaved", url),
-        "interleaved",
-        url,
-        tuple(nodes),
-        language="en",
-        crawled="2024-01-01T00:00:00Z",
-        record=f"<{url}>",
-        scores={**scores, "characters": float(len(text))},
-        signature=signature(text),
-    )
-    return replace(document, **fields)
-
-
-def pair(url, name, text):
-    media = f"https://cdn.example/{name}.jpg"
-    return Document(
-        document_id("image_text", url, media),
-        "image_text",
-        url,
-        (Image(media), Text(text, "caption")),
-        record=f"<{url}>",
-        language="en",
-        scores={"unigrams": float(unigrams(text)), "language_score": 0.99},
-    )
-
-
-def photo(name, flips=0, **fields):
-    """A media row; `flips` bits of its hash differ from those of the name without digits."""
-    looks = int(sha256(name.rstrip("0123456789").encode()).hexdigest(), 16)
-    for bit in random.Random(name).sample(range(256), flips):
-        looks ^= 1 << bit
-    found = Media(
-        f"https://cdn.example/{name}.jpg",
-        "image",
-        sha256=sha256(name.encode()).hexdigest(),
-        source_sha256=sha256(name.encode()).hexdigest(),
-        format="jpg",
-        width=640,
-        height=480,
-        phash_firm=f"{looks:064x}",
-        scores={"flatness": 50.0, "pdq_quality": 100.0},
-        pack="p.tar",
-        length=1000,
-    )
-    return replace(found, **fields)
 
 
 def stages(work, documents, media, files=1):
@@ -280,7 +205,7 @@ def test_older_capture_never_stands_in_for_a_newer_one_that_is_refused(tmp_path,
 
 
 def test_what_a_finished_dataset_has_is_not_taken_again(tmp_path):
-    old = open_dataset(fakes.dataset(tmp_path / "old", pages=2, pairs=2, videos=1))
+    old = open_dataset(dataset(tmp_path / "old", pages=2, pairs=2, videos=1))
     records = list(old.records())
     old_page = next(record for record in records if record["kind"] == "interleaved")
     texts = [text for text in old_page["texts"] if text]

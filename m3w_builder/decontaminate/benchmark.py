@@ -1,27 +1,37 @@
 """The evaluation sets of a configuration, ready to be asked: is this image, this text one of theirs?
 
-Images: equal bytes (as served or as stored), or PDQ within `image_distance`; where PDQ's quality is
-below 50, on either side, only equal bytes. Texts: `min_text_overlap` of one's 13-grams.
+Images: equal bytes (as served or as stored), or hashes within `image_distance`: the firm ones where both
+sides have them, else PDQ's (lists of others have no other). What shows too little to be matched
+(`near.hamming.shows_enough`), on either side, is compared by its bytes alone. Texts: `min_text_overlap` of one's
+13-grams.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from m3w_builder.config import DecontaminateConfig
 from m3w_builder.decontaminate import sources
-from m3w_builder.decontaminate.hamming import HashIndex, hashes
-from m3w_builder.decontaminate.items import Item, digest_of, save
+from m3w_builder.decontaminate.items import COLUMNS, Item, digest_of, save
 from m3w_builder.decontaminate.ngrams import Ngrams
+from m3w_builder.near import hamming
 
 IMAGE = "evaluation_image"  # reasons
 TEXT = "evaluation_text"
-MIN_QUALITY = 50  # of PDQ: below it its authors advise not to match
 
 WAYS = ("bytes", "pdq", "embedding", "ngrams")
-Sight = tuple[Sequence[str], str, float]  # sha256 as served and as stored, PDQ, its quality
+
+
+class Sight(NamedTuple):
+    """What an image is known by."""
+
+    sha256s: Sequence[str]  # as served and as stored
+    phash: str  # PDQ, "" for none
+    quality: float  # of PDQ
+    phash_firm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +58,53 @@ class Match:
         return WAYS.index(self.way), far
 
 
+class _Looks:
+    """Some images of one set, by one of their hashes."""
+
+    def __init__(self, items: Sequence[Item], hash_of: Callable[[Item], str]) -> None:
+        seen = [i for i in items if hamming.shows_enough(hash_of(i), i.pdq_quality)]
+        self.names = [item.name for item in seen]
+        self.hashes = hamming.hash_table([hash_of(item) for item in seen])
+
+
 class _Images:
     """The images of one set."""
 
     def __init__(self, name: str, items: Sequence[Item], distance: int) -> None:
-        self._set, self._distance = name, distance
+        self._set, self._items, self._distance = name, items, distance
         self._by_digest: dict[str, str] = {}
         for item in items:
             for digest in (item.sha256, item.stored_sha256):
                 if digest:
                     self._by_digest.setdefault(digest, item.name)
-        seen = [i for i in items if i.phash and i.pdq_quality >= MIN_QUALITY]
-        self._names = [item.name for item in seen]
-        self._hashes = HashIndex(hashes([item.phash for item in seen]))
+        self._firm = _Looks(items, lambda item: item.phash_firm)
+        self._others = _Looks([i for i in items if not i.phash_firm], lambda item: item.phash)
+
+    @cached_property
+    def _all(self) -> _Looks:
+        """All by PDQ, for what has no other hash."""
+        return _Looks(self._items, lambda item: item.phash)
 
     def matches(self, sights: Sequence[Sight]) -> list[Match | None]:
         """Returns the nearest of this set for each image."""
-        found: list[Match | None] = []
-        for digests, _, _ in sights:
-            names = (self._by_digest[d] for d in digests if d in self._by_digest)
-            name = next(names, None)
-            found.append(None if name is None else Match(self._set, name, "bytes", 0.0))
-        rest = [
-            place
-            for place, (_, phash, quality) in enumerate(sights)
-            if found[place] is None and phash and quality >= MIN_QUALITY
-        ]
-        queries = hashes([sights[place][1] for place in rest])
-        places, bits = self._hashes.within(queries, self._distance)
-        for place, at, far in zip(rest, places.tolist(), bits.tolist(), strict=True):
-            if at >= 0:
-                found[place] = Match(self._set, self._names[at], "pdq", float(far))
-        return found
+        return [self._same(sight) or self._alike(sight) for sight in sights]
+
+    def _same(self, sight: Sight) -> Match | None:
+        names = (self._by_digest[d] for d in sight.sha256s if d in self._by_digest)
+        return next((Match(self._set, name, "bytes", 0.0) for name in names), None)
+
+    def _alike(self, sight: Sight) -> Match | None:
+        if sight.phash_firm:
+            asked = [(sight.phash_firm, self._firm), (sight.phash, self._others)]
+        else:
+            asked = [(sight.phash, self._all)]
+        found: list[Match] = []
+        for digits, looks in asked:
+            if hamming.shows_enough(digits, sight.quality):
+                query = hamming.hash_table([digits])
+                (at,), (bits,) = hamming.within(query, looks.hashes, self._distance)
+                found += [Match(self._set, looks.names[at], "pdq", float(bits))] if at >= 0 else []
+        return min(found, key=Match.rank, default=None)
 
 
 class Benchmark:
@@ -114,9 +139,11 @@ class Benchmark:
         """Returns for each image the evidence that it is one of theirs, "" if it is not."""
         return [str(found[0]) if found else "" for found in self.image_matches(sights)]
 
-    def image(self, sha256s: Sequence[str], phash: str, quality: float) -> str:
+    def image(
+        self, sha256s: Sequence[str], phash: str, quality: float, phash_firm: str = ""
+    ) -> str:
         """Returns the evidence that an image is one of theirs, "" if it is not."""
-        return self.images([(sha256s, phash, quality)])[0]
+        return self.images([Sight(sha256s, phash, quality, phash_firm)])[0]
 
     def text_matches(self, text: str) -> list[Match]:
         """Returns the text of each set that a document holds the largest share of, if it is enough."""
@@ -165,7 +192,8 @@ def prepared(config: DecontaminateConfig, folder: Path, workers: int = 1) -> Dec
     """
     if not config.against:
         return config
-    state = sha256("\0".join(_files(config.against)).encode("utf-8", "surrogateescape"))
+    known = "\0".join((*COLUMNS.names, *_files(config.against)))
+    state = sha256(known.encode("utf-8", "surrogateescape"))
     path = folder / f"evaluation-{state.hexdigest()[:16]}.parquet"
     if not path.is_file():
         save(path, sources.load(config.against, workers))

@@ -29,12 +29,13 @@ class Item:
     stored_sha256: str = ""  # of what a build stores of it: without metadata
     phash: str = ""  # PDQ, 64 hex digits
     pdq_quality: float = 100.0  # 0 to 100
+    phash_firm: str = ""  # 64 hex digits; lists of others have none
     text: str = ""
     unreadable: str = ""  # the reason why, if so
 
     @property
     def is_picture(self) -> bool:
-        return bool(self.sha256 or self.phash) and not self.unreadable
+        return bool(self.sha256 or self.phash or self.phash_firm) and not self.unreadable
 
 
 COLUMNS = pa.schema(
@@ -63,7 +64,8 @@ def measured(picture: Picture) -> Item:
     if found.body is not picture.body and not picture.source_sha256:
         digest = sha256(found.body).hexdigest()
     quality = found.scores["pdq_quality"]
-    return Item(picture.set, picture.name, source, digest, found.phash, quality)
+    hashes = found.phash, quality, found.phash_firm
+    return Item(picture.set, picture.name, source, digest, *hashes)
 
 
 def digest_of(items: Iterable[Item]) -> str:

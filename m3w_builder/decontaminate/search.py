@@ -114,7 +114,8 @@ def _pictures(record: Record, parts: Parts) -> Iterator[tuple[Place, bytes, list
 
 def _sight(body: bytes, digests: Iterable[str]) -> Sight:
     item = measured(Picture("", "", body))
-    return (*digests, item.sha256, item.stored_sha256), item.phash, item.pdq_quality
+    known = (*digests, item.sha256, item.stored_sha256)
+    return Sight(known, item.phash, item.pdq_quality, item.phash_firm)
 
 
 def search_embeddings(shards: Sequence[Path], config: DecontaminateConfig) -> list[Finding]:

@@ -46,6 +46,7 @@ TEXT_KEYS = word_set(
 )
 _COLUMNS = {
     "phash": word_set("phash pdq pdq_hash pdqhash"),
+    "phash_firm": word_set("phash_firm"),
     "sha256": word_set("sha256 stored_sha256 source_sha256 image_sha256"),
     "pdq_quality": word_set("pdq_quality quality"),
     "set": word_set("set"),
@@ -372,7 +373,7 @@ def _expect_columns(
     bodies: Sequence[str],
     names: Sequence[str],
 ) -> None:
-    if unit.named and not bodies and not roles.keys() & {"phash", "sha256", "text"}:
+    if unit.named and not bodies and not roles.keys() & {"phash", "phash_firm", "sha256", "text"}:
         raise InputError(
             f"{KEY}: {unit.root / file}: expected a column phash (PDQ, 64 hex digits), sha256, image "
             f"(bytes) or text (also caption, question, ...), found {', '.join(names) or 'none'}"
@@ -400,14 +401,15 @@ def _rows(
             if body:
                 yield Picture(set_name, name, body)
         phash = "".join(_digits(where, "phash", cells(row, "phash")[:1]))
+        firm = "".join(_digits(where, "phash_firm", cells(row, "phash_firm")[:1]))
         digests = _digits(where, "sha256", cells(row, "sha256")[:2])
         if reason := "".join(map(str, cells(row, "unreadable"))):
             yield Item(set_name, name, next(iter(digests), ""), unreadable=reason)
-        elif phash or digests:
+        elif phash or firm or digests:
             first, *rest = digests or [""]
             stored = rest[0] if rest else first
             quality = _quality(where, cells(row, "pdq_quality"))
-            yield Item(set_name, name, first, stored, phash, quality)
+            yield Item(set_name, name, first, stored, phash, quality, firm)
         for value in cells(row, "text"):
             for text in value if isinstance(value, list) else [value]:
                 if isinstance(text, str) and text.strip():

@@ -1,7 +1,8 @@
 """Documents meet their media: the rules that need both, and what of a document stays.
 
-The order is fixed, so that every drop has one reason: what cannot be had, opt-outs, what occurs too often, rules,
-repetitions in the document; then the document's own: "no image left", and the rules on what is left.
+The order is fixed, so that every drop has one reason: takedowns, what cannot be had, opt-outs, block lists, explicit
+images, what occurs too often, rules, repetitions in the document, evaluation sets; then the document's own: an image
+that takes it along, "no image left", "no text left", and the rules on what is left.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,12 +12,21 @@ from m3w_builder import capfilt, decontaminate, rules, safety
 from m3w_builder.config import FRAMES_PER_SECOND, Config
 from m3w_builder.optouts import REASON, evidence, media_refusal
 from m3w_builder.select.frequency import Hit, Records, What, records
-from m3w_builder.select.outcomes import Drop, Dropped, Noted, Outcome, Reference, drop
-from m3w_builder.select.references import short
+from m3w_builder.select.outcomes import (
+    Drop,
+    Dropped,
+    Noted,
+    Outcome,
+    Reference,
+    drop,
+    reject,
+    section_of,
+)
+from m3w_builder.select.references import no_text_left, short
 from m3w_builder.tables import Row
 from m3w_builder.tombstones import REASON as REMOVED
 from m3w_builder.tombstones import tombstones
-from m3w_builder.types import OptOut, Reject
+from m3w_builder.types import OptOut
 
 PLAYER: Drop = ("video_player", "no media file is known, only the player's page")
 Need = tuple[
@@ -87,7 +97,7 @@ def admit(
     for index, row in media:
         if row["kind"] != "subtitles":
             rows[index] = row
-        elif row["status"] == "ok" and not _taken_down(row, config):
+        elif row["status"] == "ok" and not (_taken_down(row, config) or _refused(row, config)):
             tracks.append((index, row))
     drops = {
         index: found
@@ -110,17 +120,15 @@ def admit(
     chosen = {} if verdict else _chosen(annotations, stays, config)
     for judged in chosen.values():
         for gone in judged.dropped:
-            reject = Reject(reference["id"], reference["url"], "select", gone.reason, gone.detail)
-            yield Dropped(gone.section, reject)
+            yield Dropped(gone.section, reject(reference, (gone.reason, gone.detail)))
     if reference["kind"] == "image_text" and any(judged.empty for judged in chosen.values()):
         verdict = capfilt.NO_TEXT_LEFT, "none fits the image"
     if reference["kind"] == "interleaved":
         for index, kind, url, *_ in reference["media"]:
             if index in drops:
-                yield Dropped(f"{kind}s", Reject(reference["id"], url, "select", *drops[index]))
+                yield Dropped(f"{kind}s", reject(reference, drops[index], url))
         for index in sorted(texts) if not verdict else ():
-            where = Reject(reference["id"], reference["url"], "select", *texts[index])
-            yield Dropped("texts", where)
+            yield Dropped("texts", reject(reference, texts[index]))
     if verdict:
         yield drop(reference, *verdict)
         return
@@ -154,26 +162,35 @@ def _media_drop(
         return PLAYER
     if row is None:  # fetch obeyed other opt-outs than we do
         return f"{kind}_unavailable", "not asked for"
+    if gone := _taken_down(row, config):
+        return REMOVED, evidence(gone)
     if row["status"] == REASON:
         return REASON, row["detail"]
     if row["status"] != "ok":
         return f"{kind}_unavailable", row["status"]
-    if gone := _taken_down(row, config):
-        return REMOVED, evidence(gone)
-    urls, digests = (row["url"], row["final_url"]), (row["sha256"], row["source_sha256"])
-    if found := media_refusal(urls, digests, row["optouts"], config.rights, row["kind"]):
-        return REASON, evidence(found)
-    for url in filter(None, urls):
-        if verdict := safety.blocked(url, config.safety):
-            return verdict
+    if verdict := _refused(row, config):
+        return verdict
     if kind == "image":
         return safety.image_rule(row["scores"], config.safety) or _too_often(row, hits, config)
     return None
 
 
 def _taken_down(row: Row, config: Config) -> OptOut | None:
-    digests = (row["sha256"], row["source_sha256"], *(frame["sha256"] for frame in row["frames"]))
-    return tombstones(config.rights.removed).find((row["url"], row["final_url"]), digests)
+    return tombstones(config.rights.removed).find((row["url"], row["final_url"]), _digests(row))
+
+
+def _digests(row: Row) -> tuple[str, ...]:
+    """Returns the sha256 of a file as stored and as received, and of the frames of a video."""
+    return row["sha256"], row["source_sha256"], *(frame["sha256"] for frame in row["frames"])
+
+
+def _refused(row: Row, config: Config) -> Drop | None:
+    """Returns the opt-out or block list that forbids the use of a file that is there."""
+    urls, digests = (row["url"], row["final_url"]), (row["sha256"], row["source_sha256"])
+    if found := media_refusal(urls, digests, row["optouts"], config.rights, row["kind"]):
+        return REASON, evidence(found)
+    blocked = (safety.blocked(url, config.safety) for url in filter(None, urls))
+    return next(filter(None, blocked), None)
 
 
 def _rule(
@@ -207,10 +224,11 @@ def _contaminated(stays: Sequence[int], rows: Mapping[int, Row], config: Config)
     if sets is None:
         return {}
     sights = [
-        (
-            (row["sha256"], row["source_sha256"], *(frame["sha256"] for frame in row["frames"])),
+        decontaminate.Sight(
+            _digests(row),
             row["phash"],
             row["scores"].get("pdq_quality", 0.0),
+            row["phash_firm"],
         )
         for row in map(rows.__getitem__, stays)
     ]
@@ -222,14 +240,12 @@ def _noted(
     reference: Reference, rows: Mapping[int, Row], known: Mapping[int, Drop]
 ) -> Iterator[Noted]:
     """Yields what is of an evaluation set and stays, because it is only to be reported."""
+    whole = section_of(reference)
     if found := reference.get("contaminated"):
-        section = "documents" if reference["kind"] == "interleaved" else reference["kind"]
-        where = Reject(reference["id"], reference["url"], "select", decontaminate.TEXT, found)
-        yield Noted(section, where)
+        yield Noted(whole, reject(reference, (decontaminate.TEXT, found)))
     for index, verdict in known.items():
-        kind = f"{rows[index]['kind']}s"
-        section = kind if reference["kind"] == "interleaved" else reference["kind"]
-        yield Noted(section, Reject(reference["id"], rows[index]["url"], "select", *verdict))
+        section = f"{rows[index]['kind']}s" if whole == "documents" else whole
+        yield Noted(section, reject(reference, verdict, rows[index]["url"]))
 
 
 def _too_often(row: Row, hits: Sequence[Hit], config: Config) -> Drop | None:
@@ -286,7 +302,7 @@ def _document_drop(
         return "no_image_left", ", ".join(sorted({reason for reason, _ in drops.values()}))
     if reference["kind"] == "interleaved":
         if texts and len(texts) == reference["texts"]:
-            return "no_text_left", ", ".join(sorted({reason for reason, _ in texts.values()}))
+            return no_text_left(texts)
         images = sum(row["kind"] == "image" for row in media)
         return rules.images_rule(images, reference["words"], config.rules)
     unigrams = reference["unigrams"]

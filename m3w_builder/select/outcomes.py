@@ -39,11 +39,21 @@ class Noted:
 Outcome = Reference | Dropped | Noted
 
 
+def section_of(reference: Reference) -> str:
+    """Returns the section of a whole document or pair."""
+    return "documents" if reference["kind"] == "interleaved" else str(reference["kind"])
+
+
+def reject(reference: Reference, verdict: Drop, url: str = "") -> Reject:
+    """Returns the reject of a document, or of what it shows at another URL."""
+    reason, detail = verdict
+    where = reference["id"], url or reference["url"]
+    return Reject(*where, "select", reason, detail[:MAX_DETAIL])
+
+
 def drop(reference: Reference, reason: str, detail: str, *, veto: bool = False) -> Dropped:
     """Returns the drop of a whole document or pair."""
-    section = "documents" if reference["kind"] == "interleaved" else str(reference["kind"])
-    reject = Reject(reference["id"], reference["url"], "select", reason, detail[:MAX_DETAIL])
-    return Dropped(section, reject, veto)
+    return Dropped(section_of(reference), reject(reference, (reason, detail)), veto)
 
 
 def partition_of(outcome: Outcome, partitions: int) -> int:
@@ -56,8 +66,8 @@ def write_partition(partition: int, outcomes: Iterable[Outcome], folder: Path) -
     """Writes one id range: the selected rows in id order, rejects and notes; returns its counts."""
     outcomes = list(outcomes)
     dropped = [outcome for outcome in outcomes if isinstance(outcome, Dropped)]
-    noted = [outcome for outcome in outcomes if isinstance(outcome, Noted)]
     vetoed = {one.reject.id for one in dropped if one.veto}
+    noted = [one for one in outcomes if isinstance(one, Noted) and one.reject.id not in vetoed]
     kept = [one for one in outcomes if isinstance(one, dict) and one["id"] not in vetoed]
     kept.sort(key=lambda row: (KINDS.index(row["kind"]), row["id"]))
     name = f"{partition:05d}.parquet"

@@ -5,7 +5,7 @@ the spot, as `verdict` and `drops`, so that scores need not travel; it takes eff
 is chosen, so that an older one never stands in for one that is refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,13 +53,18 @@ def _looks_at_texts(config: Config) -> bool:
 
 
 def assess(row: Row, config: Config) -> Reference:
-    """Returns the reference of a documents row: what travels of it, and what it decides by itself."""
+    """Returns the reference of a documents row: what travels of it, and what it decides by itself.
+
+    What its texts are compared by (`text_sha256`, `signature`, evaluation texts) is the whole text as extracted:
+    copies are copies whatever is dropped of each. Its `words` and `characters` are those of the texts that stay
+    here; what `admit` drops besides, for its frequency, is still among them.
+    """
     nodes = [
         rules.Node(node["type"], node["role"] or "", dict(node.get("scores") or ()))
         for node in row["nodes"]
     ]
     drops = _text_drops(row, nodes, config)
-    scores = rules.remaining(row["scores"], nodes, drops)
+    scores = _remaining(row["scores"], nodes, drops)
     reference: Reference = {
         **{name: row[name] for name in ("id", "kind", "url", "crawled", "record", "file", "row")},
         **{name: row[name] for name in ("language", "text_sha256", "signature")},
@@ -102,6 +107,18 @@ def assess(row: Row, config: Config) -> Reference:
     return reference
 
 
+def _remaining(
+    scores: dict[str, float], nodes: list[rules.Node], drops: dict[int, Drop]
+) -> dict[str, float]:
+    """Returns a document's scores as they are after these texts were dropped: `rules.remaining`, and sums."""
+    found = rules.remaining(scores, nodes, drops)
+    if drops:
+        left = [node.scores for n, node in enumerate(nodes) if n not in drops]
+        for name in ("characters", "flagged_words"):
+            found[name] = sum(one.get(name, 0.0) for one in left)
+    return found
+
+
 def _text(row: Row) -> str:
     return "\n".join(node["text"] for node in row["nodes"] if node["type"] == "text")
 
@@ -109,6 +126,11 @@ def _text(row: Row) -> str:
 def _paragraph(row: Row, node: Row) -> int:
     """Returns what a paragraph shares with its repetitions in one domain."""
     return key64(urlsplit(row["url"]).hostname or "", node["key"])
+
+
+def no_text_left(drops: Mapping[int, Drop]) -> Drop:
+    """Returns the drop of a document all of whose texts went."""
+    return "no_text_left", ", ".join(sorted({reason for reason, _ in drops.values()}))
 
 
 def _text_drops(row: Row, nodes: list[rules.Node], config: Config) -> dict[int, Drop]:
@@ -151,6 +173,8 @@ def _verdict(
         )
     if all(node["type"] == "text" for node in row["nodes"]):
         return "no_image", "the page shows none in its content"
+    if drops and len(drops) == sum(node["type"] == "text" for node in row["nodes"]):
+        return no_text_left(drops)
     return rules.decide(scores, row["language"], config.rules) or safety.text_rule(
         explicit, config.safety
     )
