@@ -128,6 +128,7 @@ def _record(document: Document, entries: list[_Entry]) -> Record:
         "kind": document.kind,
         "url": document.url,
         "title": document.title,
+        "canonical": document.canonical,
         "language": document.language,
         "crawled": document.crawled,
         "record": document.record,

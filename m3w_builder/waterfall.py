@@ -4,7 +4,7 @@ Made from the summed commit records of the stages, so that it stays true when un
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from m3w_builder.capfilt import SECTIONS
@@ -60,6 +60,7 @@ def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
                 for section in SECTIONS.values()
                 if any(section in key for key in select)
             ),
+            *_reported(select),
             _files("images", "image files", fetch),
             _files("videos", "video files", fetch),
             *([_files("subtitles", "subtitle files", fetch)] if "subtitles.urls" in fetch else ()),
@@ -102,6 +103,16 @@ def _judged(section: str, select: Counts) -> dict[str, Any]:
     judged = kept + sum(drop["count"] for drop in drops)
     ends = ("judged", judged), ("in shards", kept)
     return _section(section.replace("_", " "), TITLES["image_text"], (judged, kept), drops, *ends)
+
+
+def _reported(select: Counts) -> Iterator[dict[str, Any]]:
+    """Yields what is of an evaluation set and was only to be reported: it is in the shards."""
+    found = {
+        k.removeprefix("noted."): n for k, n in sorted(select.items()) if k.startswith("noted.")
+    }
+    if found:
+        named = ((key.replace(".", ": ", 1), count) for key, count in found.items())
+        yield _section("of evaluation sets, kept", "", (0, 0), [], *named)
 
 
 def _files(kind: str, title: str, fetch: Counts) -> dict[str, Any]:

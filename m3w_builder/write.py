@@ -25,7 +25,7 @@ from m3w_builder.types import ID_HEX, KINDS, Document, Kind, Media
 
 DESCRIPTIONS = (  # what lies beside the shards
     *(MANIFEST, "index.json", "README.md", "croissant.json", "waterfall.json", "report.html"),
-    *("config.json", "scores.json", "examples.json", "rejects", PENDING),
+    *("config.json", "scores.json", "examples.json", "rejects", "noted", PENDING),
 )
 
 

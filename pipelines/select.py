@@ -21,7 +21,7 @@ from m3w_builder.optouts import rights_digest
 from m3w_builder.select import frequency, looks
 from m3w_builder.select.admit import Need, admit, join, media_records, needs, text_records
 from m3w_builder.select.captures import one_capture, page_of, settle
-from m3w_builder.select.earlier import earlier, fingerprint, shards_of
+from m3w_builder.select.earlier import counts_of, earlier, fingerprint, shards_of
 from m3w_builder.select.frequency import Hit, Records
 from m3w_builder.select.outcomes import Outcome, Reference, partition_of, write_partition
 from m3w_builder.select.references import media_rows, references, short
@@ -40,7 +40,8 @@ DOCUMENTS_PER_WORKER = 5000  # about two seconds of work
 def build(pipeline: beam.Pipeline, source: Stage, stage: Stage, config: Config) -> beam.PCollection:
     """Returns the names of the committed units."""
     fetch, extract = _fetch(source), source.parent("extract")
-    blocks = blocks_for(_documents(extract))
+    known, images = counts_of(config.dedup.against)
+    blocks = blocks_for(_documents(extract) + known)
     documents = read_files(
         pipeline, "Documents", extract.files("documents"), partial(references, config=config)
     )
@@ -55,7 +56,8 @@ def build(pipeline: beam.Pipeline, source: Stage, stage: Stage, config: Config) 
     settled, unfit = _split(captures | "Settle" >> beam.Map(settle), "Settled")
     ours, theirs = settled | "Whose" >> beam.Partition(_is_earlier, 2)
     media = read_files(pipeline, "Media", fetch.files("media"), media_rows)  # (kind and URL, row)
-    rows, theirs = _looks(media, theirs, config, blocks)
+    images += fetch.counts()["images.urls"]
+    rows, theirs = _looks(media, theirs, config, blocks_for(images))
     met = (ours | "Needs" >> beam.FlatMap(needs), rows) | "MeetMedia" >> beam.CoGroupByKey()
     hits = _hits(ours, met, config, blocks)
     admitted, unadmitted = _split(
@@ -96,7 +98,8 @@ def _looks(
         | "Images" >> beam.Partition(_is_image, 2)
     )
     alike = partial(hamming.image_edges, distance=config.dedup.image_distance)
-    labels = images | "Looks" >> Labels(looks.pack, hamming.IMAGE, alike, blocks)
+    pack = looks.pack if config.dedup.image_distance else looks.by_bytes_alone
+    labels = images | "Looks" >> Labels(pack, hamming.IMAGE, alike, blocks)
     grouped = (
         (labels, images | "ByBytes" >> beam.Map(looks.by_bytes))
         | "MeetLooks" >> beam.CoGroupByKey()

@@ -116,7 +116,8 @@ def run(
     plans = plan_shards(select.counts(), config.write.shard_bytes)
     there = all(is_written(plan, stage.folder, output) for plan in plans)
     mine = _owner(output) == stage.folder.name
-    if stage.finished and mine and there and (output / MANIFEST).exists():
+    told = (output / CONFIG).is_file() and (output / CONFIG).read_text() == _told(config)
+    if stage.finished and mine and there and told and (output / MANIFEST).exists():
         return stage
     _take_over(output, stage)
     run_pipeline(
@@ -129,6 +130,11 @@ def run(
     with writable(output):
         _describe(select, stage, config, output, plans)
     return stage
+
+
+def _told(config: Config) -> str:
+    """Returns config.json."""
+    return canonical_json(config.model_dump(mode="json")) + "\n"
 
 
 def _useful(plans: Sequence[ShardPlan], selected: Counts) -> int:
@@ -148,13 +154,17 @@ def _describe(
     for source in (extract, fetch, select):
         for file in source.files("rejects"):
             shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
+    shutil.rmtree(output / "noted", ignore_errors=True)
+    for file in select.files("noted"):
+        (output / "noted").mkdir(exist_ok=True)
+        shutil.copyfile(file, output / "noted" / file.name)
     flow = waterfall(extract.counts(), fetch.counts(), select.counts())
     optouts = summary(config.rights, [*extract.counts().items(), *fetch.counts().items()])
     flow |= {"optouts": optouts, **_privacy(stage), **_capfilt(select)}
     write_text(output / WATERFALL, json.dumps(flow, indent=1) + "\n")
     rejects = [file for source in (extract, fetch, select) for file in source.files("rejects")]
+    write_text(output / CONFIG, _told(config))
     beside = {
-        CONFIG: config.model_dump(mode="json"),
         SCORES: histograms.describe(counts, config),
         EXAMPLES: typical.describe(rejects, extract, fetch, config),
     }

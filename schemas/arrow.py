@@ -111,6 +111,7 @@ MEDIA = _schema(
 # that a text fits it (`match`).
 ANNOTATIONS = _schema(
     ("document", STRING),
+    ("record", STRING),  # of the capture that was asked about
     ("node", INT),  # of the image in the document
     ("sha256", STRING),  # of the image
     ("operator", STRING),  # caption | match

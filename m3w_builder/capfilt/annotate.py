@@ -35,7 +35,7 @@ DECIDING = frozenset({"min_match"})  # keys that `decide` reads, and no result d
 MAX_WORDS = 30  # of a normalised text (BLIP, data/pretrain_dataset.py)
 _NOISE = re.compile(r'[.!"()*#:;~]')
 _COLUMNS = (
-    *("id", "kind", "url", *OPTOUT_COLUMNS),
+    *("id", "kind", "url", "record", *OPTOUT_COLUMNS),
     *(f"nodes.list.element.{name}" for name in ("type", "url", "text")),
 )
 
@@ -47,6 +47,7 @@ class Ask(NamedTuple):
     node: int  # of the image
     text: str
     origin: Origin  # of the text
+    record: str = ""  # of the capture: another one of the page may have other texts
 
 
 class Place(NamedTuple):
@@ -95,7 +96,7 @@ def asks(path: Path, config: Config) -> Iterator[tuple[str, Ask]]:
         origin: Origin = "human" if _host(row["url"]) in config.capfilt.human else "web"
         for index, node in enumerate(row["nodes"]):
             if node["type"] == "image":
-                yield node["url"], Ask(row["id"], index, text, origin)
+                yield node["url"], Ask(row["id"], index, text, origin, row["record"])
 
 
 def _refused(row: Row, config: Config) -> bool:
@@ -279,6 +280,7 @@ def _match_rows(
 def _key(ask: Ask, look: Look, operator: str, origin: str, number: int, text: str) -> Row:
     return {
         "document": ask.document,
+        "record": ask.record,
         "node": ask.node,
         "sha256": look.place.sha256,
         "operator": operator,

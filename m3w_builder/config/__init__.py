@@ -210,11 +210,22 @@ def _section_in(annotation: Any) -> type[BaseModel]:
 
 
 def deciding(config: Config) -> tuple[Section, ...]:
-    """Returns the tables that `select` decides by, all but the rights, and but for where other datasets lie."""
+    """Returns the tables that `select` decides by, all but the rights.
+
+    Without what others read (a mask is put on by `write`, the encoder is the decontaminate command's) and without
+    where lists and datasets lie: whoever reads them has a digest of what is in them.
+    """
+    safety = config.safety.model_copy(
+        update={"block_lists": (), "word_lists": (), "text_scorer": ""}
+    )
+    kept = {kind: "keep" for kind, handling in config.privacy if handling == "mask"}
     dedup = config.dedup.model_copy(update={"against": ()})
-    decontaminate = config.decontaminate.model_copy(update={"against": ()})
+    unread = DecontaminateConfig()
+    decontaminate = config.decontaminate.model_copy(
+        update={"against": (), "encoder": unread.encoder, "min_cosine": unread.min_cosine}
+    )
     return (
-        *(config.rules, config.safety, config.privacy, config.corpus),
+        *(config.rules, safety, config.privacy.model_copy(update=kept), config.corpus),
         *(dedup, decontaminate, config.capfilt, config.select),
     )
 

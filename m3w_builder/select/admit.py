@@ -91,7 +91,7 @@ def admit(
 
     `annotations` are what CapFilt found out of its images.
     """
-    hits = list(hits)
+    hits = sorted(hits)
     rows: dict[int, Row] = {}
     tracks: list[tuple[int, Row]] = []  # one that could not be had is no reason to drop its video
     for index, row in media:
@@ -117,7 +117,7 @@ def admit(
     verdict = _whole(drops, config) or _document_drop(
         reference, [rows[i] for i in stays], drops, texts, hits, config
     )
-    chosen = {} if verdict else _chosen(annotations, stays, config)
+    chosen = {} if verdict else _chosen(reference, annotations, stays, rows, config)
     for judged in chosen.values():
         for gone in judged.dropped:
             yield Dropped(gone.section, reject(reference, (gone.reason, gone.detail)))
@@ -137,14 +137,26 @@ def admit(
 
 
 def _chosen(
-    annotations: Iterable[Row], stays: Sequence[int], config: Config
+    reference: Reference,
+    annotations: Iterable[Row],
+    stays: Sequence[int],
+    rows: Mapping[int, Row],
+    config: Config,
 ) -> dict[int, capfilt.Kept]:
-    """Returns which texts stay with each image, by its node."""
-    return {
-        node: capfilt.decide(rows, config.capfilt)
-        for node, rows in capfilt.by_node(annotations).items()
-        if node in stays
+    """Returns which texts stay with each image, by its node.
+
+    What was said of another capture of the page, or of another image in that place, counts for nothing; a capture that
+    was archived twice was asked about twice.
+    """
+    mine = {
+        (row["node"], row["operator"], row["origin"], row["number"]): row
+        for row in annotations
+        if row["record"] == reference["record"]
+        and row["node"] in stays
+        and row["sha256"] == rows[row["node"]]["sha256"]
     }
+    by_node = capfilt.by_node(mine.values())
+    return {node: capfilt.decide(found, config.capfilt) for node, found in by_node.items()}
 
 
 def _media_drop(
@@ -339,15 +351,8 @@ def _kept(
         row["length"] + sum(f["length"] for f in row["frames"]) for row in (*media, *subtitles)
     )
     names = (
-        "id",
-        "kind",
-        "url",
-        "file",
-        "row",
-        "crawled",
-        "text_sha256",
-        "signature",
-        "characters",
+        *("id", "kind", "url", "declared", "file", "row"),
+        *("crawled", "text_sha256", "signature", "characters"),
     )
     return {
         **{name: reference[name] for name in names},

@@ -15,6 +15,8 @@ from m3w_builder.select.frequency import key64
 from m3w_builder.select.outcomes import Dropped, Reference, drop
 from m3w_builder.select.references import short
 
+NONE = np.array([], np.uint64)
+
 
 class Copy(NamedTuple):
     """What decides between copies."""
@@ -23,6 +25,7 @@ class Copy(NamedTuple):
     kind: str
     url: str
     content: str  # equal for exact copies
+    declared: str  # the page's address, by rel=canonical where it says so
     pixels: int  # of all images
     characters: int
     crawled: str  # ISO 8601, UTC; "" = unknown
@@ -40,7 +43,7 @@ def copy_of(kept: Reference) -> tuple[int, Copy]:
     """Returns (first 64 bits of the id, what decides) of a document that is still in."""
     media = kept["media"]
     pixels = sum(row["width"] * row["height"] * max(1, len(row["frames"])) for row in media)
-    who = (kept["id"], kept["kind"], kept["url"], _content(kept))
+    who = (kept["id"], kept["kind"], kept["url"], _content(kept), kept["declared"])
     copy = Copy(*who, pixels, kept["characters"], kept["crawled"], kept.get("earlier", ""))
     return short(kept["id"]), copy
 
@@ -57,12 +60,15 @@ def entries(kept: Reference) -> lsh.Entries:
     groups = [row["group"] for row in kept["media"] if row["kind"] == "image"]
     if kept["kind"] == "interleaved":
         content = f"{key64('interleaved', _content(kept)):016x}"
-        pictures = np.array(sorted(set(groups)), np.uint64)
-        return lsh.entries(short(kept["id"]), content, kept["signature"], pictures)
+        declared = f"{key64('declared', kept['declared']):016x}"
+        # Of earlier datasets the looks of pictures are not known beside ours: their documents are texts.
+        pictures = NONE if "earlier" in kept else np.array(sorted(set(groups)), np.uint64)
+        of_text = lsh.entries(short(kept["id"]), content, kept["signature"], pictures)
+        return np.concatenate([of_text, lsh.entries(short(kept["id"]), declared, b"", NONE)])
     # The same picture in another size or format with the same text is the same pair.
     look = groups[0] if groups else kept["media"][0]["sha256"]
     content = f"{key64(kept['kind'], look, kept['text_sha256']):016x}"
-    return lsh.entries(short(kept["id"]), content, b"", np.array([], np.uint64))
+    return lsh.entries(short(kept["id"]), content, b"", NONE)
 
 
 def others_go(copies: Iterable[Copy]) -> Iterator[Dropped]:
@@ -73,7 +79,10 @@ def others_go(copies: Iterable[Copy]) -> Iterator[Dropped]:
     for copy in ranked[1:]:
         if copy.earlier:
             continue
-        same = copy.content == best.content
-        reason = "duplicate_content" if same else "near_duplicate"
-        detail = f"{'same as' if same else 'much like'} {best.id} {best.url}{where}"
+        reason, how = "near_duplicate", "much like"
+        if copy.kind == "interleaved" and copy.declared == best.declared:
+            reason, how = "duplicate_page", f"declares {copy.declared}, as does"
+        elif copy.content == best.content:
+            reason, how = "duplicate_content", "same as"
+        detail = f"{how} {best.id} {best.url}{where}"
         yield drop({"id": copy.id, "kind": copy.kind, "url": copy.url}, reason, detail, veto=True)

@@ -19,6 +19,12 @@ def shards_of(folders: Sequence[str]) -> list[Path]:
     return [folder / row["path"] for folder, row in _rows(folders)]
 
 
+def counts_of(folders: Sequence[str]) -> tuple[int, int]:
+    """Returns how many samples and images these datasets have."""
+    rows = [row for _, row in _rows(folders)]
+    return sum(row["documents"] for row in rows), sum(row["images"] for row in rows)
+
+
 def fingerprint(folders: Sequence[str]) -> list[str]:
     """Returns what changes when a shard of these datasets does."""
     return sorted(str(row["sha256"]) for _, row in _rows(folders))
@@ -36,15 +42,22 @@ def _rows(folders: Sequence[str]) -> Iterator[tuple[Path, Row]]:
 def earlier(shard: Path) -> Iterator[Reference]:
     """Yields a reference per sample of a shard, with what its copies are known by.
 
-    Its texts are those that were written: what was masked or dropped then is near its page's text, not equal.
+    Its texts are those that were written: what was masked or dropped then is near its page's text, not equal; a
+    pair's text that was masked is not known again.
     """
     name = shard.resolve().parent.name
     for record in open_dataset(shard).records():
-        texts = [text for text in record["texts"] if text is not None]
+        nodes = zip(record["texts"], record["info"], strict=True)
+        texts = [
+            text
+            for text, info in nodes
+            if text is not None and info.get("origin") != "synthetic"  # the page did not say it
+        ]
         yield {
             "earlier": name,
             **{key: record[key] for key in ("id", "kind", "url", "crawled")},
             "page": page_key(record["url"]),
+            "declared": page_key(record["url"], record.get("canonical", "")),
             "text_sha256": text_key(map(Text, texts)),
             "signature": signature("\n".join(texts)) if record["kind"] == "interleaved" else b"",
             "characters": sum(map(len, texts)),

@@ -103,7 +103,7 @@ def cutoff(times: Mapping[int, int], vocabulary: int) -> int:
 
 
 def too_rare(block: Records, most: int) -> Iterator[tuple[int, Hit]]:
-    """Yields (owner, hit) for each owner of an n-gram that occurs at most so often, one hit an owner."""
+    """Yields (owner, hit) for each owner of an n-gram that occurs at most so often: one of the rarest it has here."""
     if not most:
         return
     ngrams = block[block["what"] == What.NGRAM]
@@ -113,9 +113,12 @@ def too_rare(block: Records, most: int) -> Iterator[tuple[int, Hit]]:
     if not len(keys):
         return
     place = np.searchsorted(keys, ngrams["key"]).clip(max=len(keys) - 1)
-    hits = ngrams[keys[place] == ngrams["key"]]
-    for owner, key in zip(hits["owner"].tolist(), hits["key"].tolist(), strict=True):
-        yield owner, Hit(What.NGRAM, key, int(counts[np.searchsorted(keys, key)]))
+    found = keys[place] == ngrams["key"]
+    owners, keys, counts = ngrams["owner"][found], keys[place[found]], counts[place[found]]
+    order = np.lexsort((keys, counts, owners))
+    owners, first = np.unique(owners[order], return_index=True)
+    for owner, at in zip(owners.tolist(), order[first].tolist(), strict=True):
+        yield owner, Hit(What.NGRAM, int(keys[at]), int(counts[at]))
 
 
 def ngrams(words: list[str]) -> list[int]:

@@ -38,6 +38,11 @@ def pack(item: Item) -> NDArray[np.void]:
     return hamming.image_entries(image["sha256"], image["phash_firm"], quality)
 
 
+def by_bytes_alone(_item: Item) -> NDArray[np.void]:
+    """Returns no key: images of other bytes never meet (dedup.image_distance = 0)."""
+    return np.empty(0, hamming.IMAGE)
+
+
 def by_bytes(item: Item) -> tuple[int, Item]:
     """Returns (first 64 bits of the image's sha256, item)."""
     return short(_image(item)["sha256"]), item

@@ -70,6 +70,8 @@ def write_partition(partition: int, outcomes: Iterable[Outcome], folder: Path) -
     noted = [one for one in outcomes if isinstance(one, Noted) and one.reject.id not in vetoed]
     kept = [one for one in outcomes if isinstance(one, dict) and one["id"] not in vetoed]
     kept.sort(key=lambda row: (KINDS.index(row["kind"]), row["id"]))
+    if len({row["id"] for row in kept}) < len(kept):  # a key of a shard is one sample
+        raise AssertionError(f"partition {partition}: a document was selected twice")
     name = f"{partition:05d}.parquet"
     write_table(folder / "selected" / name, "selected", map(_selected_row, kept))
     for kind, items in (("rejects", dropped), ("noted", noted)):

@@ -68,7 +68,8 @@ def assess(row: Row, config: Config) -> Reference:
     reference: Reference = {
         **{name: row[name] for name in ("id", "kind", "url", "crawled", "record", "file", "row")},
         **{name: row[name] for name in ("language", "text_sha256", "signature")},
-        "page": dedup.page_key(row["url"], row["canonical"]),
+        "page": dedup.page_key(row["url"]),
+        "declared": dedup.page_key(row["url"], row["canonical"]),
         "nodes": len(nodes),
         "texts": sum(node.type == "text" for node in nodes),
         **{name: int(scores.get(name, 0)) for name in ("characters", "unigrams", "words")},
