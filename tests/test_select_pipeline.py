@@ -177,18 +177,36 @@ def test_rare_words_are_outside_the_vocabulary(tmp_path):
 
 
 def test_pages_of_one_declared_address_are_one_page(tmp_path):
+    boat = "https://a.example/boat"
     documents = [
-        page(
-            f"https://a.example/boat?view={n}",
-            prose(n),
-            canonical="https://a.example/boat",
-            crawled=f"2024-01-0{n}T00:00:00Z",
-        )
-        for n in (1, 2, 3)
+        page(f"{boat}?view={n}", prose(n), canonical=boat, images=("a", "b")[: n % 2 + 1])
+        for n in (1, 2)
     ]
-    kept, dropped, _ = selected(tmp_path, documents, [photo("a")])
-    assert [row[0] for row in kept] == [documents[2].id]
+    documents.append(page(boat, prose(3)))
+    kept, dropped, _ = selected(tmp_path, documents, [photo("a"), photo("b")])
+    assert [row[0] for row in kept] == [documents[0].id]  # has the most to show
     assert {reason for _, _, reason, _ in dropped} == {"duplicate_page"}
+    assert all(detail.startswith(f"declares {boat}, as does") for *_, detail in dropped)
+
+
+def test_captures_of_one_address_are_one_page_whatever_each_declares(tmp_path):
+    old = page("https://a.example/1", prose(1), images=("a",))
+    new = page(
+        "https://a.example/1",
+        prose(2),
+        images=("b",),
+        canonical="https://a.example/one",
+        crawled="2025-01-01T00:00:00Z",
+        record="<new>",
+    )
+    better = page("https://b.example/2", prose(1), images=("a", "b"))
+    kept, dropped, _ = selected(tmp_path, [old, new, better], [photo("a"), photo("b")])
+    shown = {row[0]: row[2] for row in kept}
+    assert shown == {
+        new.id: [photo("b").sha256],
+        better.id: [photo("a").sha256, photo("b").sha256],
+    }
+    assert [(key, reason) for key, _, reason, _ in dropped] == [(old.id, "duplicate_page")]
 
 
 @pytest.mark.parametrize("refused", ["noai", "short"])
@@ -213,7 +231,7 @@ def test_what_a_finished_dataset_has_is_not_taken_again(tmp_path):
     picture = next(info for info in old_pair["info"] if info["type"] == "image")
     caption = next(text for text in old_pair["texts"] if text)
     documents = [
-        page(old_page["url"] + "?utm_source=mail", prose(1)),
+        page(old_page["url"] + "?utm_source=mail", prose(1), canonical="https://example.org/x"),
         page("https://new.example/equal", *texts),
         page("https://new.example/near", *texts[:-1], texts[-1] + "!"),
         page("https://new.example/other", prose(2)),

@@ -103,5 +103,5 @@ def rights_digest(rights: RightsConfig) -> str:
 
     Takedowns and licences are no part of it: `select` alone asks for them (m3w_builder.tombstones).
     """
-    asked = rights.model_copy(update={"removed": (), "licences": ()})
+    asked = rights.model_copy(update={"removed": (), "licences": (), "optout_lists": ()})
     return f"{digest(asked)} {_lists(rights).digest}"
