@@ -303,7 +303,13 @@ def test_best_of_copies_survives_in_any_order():
 
 
 def ranked(**fields):
-    base = {"id": "5" * 20, "kind": "interleaved", "url": "https://ex.com/", "content": "c", "declared": fields.get("id", "")}
+    base = {
+        "id": "5" * 20,
+        "kind": "interleaved",
+        "url": "https://ex.com/",
+        "content": "c",
+        "declared": fields.get("id", ""),
+    }
     return Copy(**{**base, "pixels": 9, "characters": 9, "crawled": "2024-01-01", **fields})
 
 

@@ -304,6 +304,39 @@ def test_without_annotations_texts_stay_unjudged(capfilt):
         assert 0 in outcome["keep"]
 
 
+def judged(**fields):
+    """A row of `annotations`: what a matcher says of the text of the pair that `decided` makes."""
+    row = {
+        **{"node": 1, "record": "record of https://ex.com/p", "sha256": sha("s1"), "number": 0},
+        **{"operator": "match", "origin": "web", "text": "x", "model": "m/1", "score": 0.1},
+    }
+    return {**row, **fields}
+
+
+def test_annotations_of_another_capture_or_image_count_for_nothing():
+    def outcome(*rows):
+        found = decided({}, image(), kind="image_text", media=(A,), annotations=rows)
+        return [type(o) for o in found]
+
+    assert outcome(judged()) == [Dropped, Dropped]  # the text, and the pair with it
+    for other in ({"record": "<older>"}, {"sha256": sha("s2")}, {"node": 0}):
+        assert outcome(judged(**other)) == [dict]
+        for rows in (
+            [judged(), judged(**other, score=0.9)],
+            [judged(**other, score=0.9), judged()],
+        ):
+            assert outcome(*rows) == [Dropped, Dropped]
+
+
+def test_capture_that_was_archived_twice_has_its_captions_once():
+    caption = judged(operator="caption", origin="synthetic", score=None)
+    match = judged(origin="synthetic", score=0.8)
+    (outcome,) = decided(
+        {}, image(), kind="image_text", media=(A,), annotations=[caption, match] * 2
+    )
+    assert [one["text"] for one in outcome["captions"]] == ["x"]
+
+
 CHOICES = {
     "status": ("ok", "ok", "ok", "timeout", "opted_out"),
     "width": (640, 640, 640, 10),
