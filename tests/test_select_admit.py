@@ -307,8 +307,15 @@ def test_without_annotations_texts_stay_unjudged(capfilt):
 def judged(**fields):
     """A row of `annotations`: what a matcher says of the text of the pair that `decided` makes."""
     row = {
-        **{"node": 1, "record": "record of https://ex.com/p", "sha256": sha("s1"), "number": 0},
-        **{"operator": "match", "origin": "web", "text": "x", "model": "m/1", "score": 0.1},
+        "node": 1,
+        "record": "record of https://ex.com/p",
+        "sha256": sha("s1"),
+        "number": 0,
+        "operator": "match",
+        "origin": "web",
+        "text": "x",
+        "model": "m/1",
+        "score": 0.1,
     }
     return {**row, **fields}
 
