@@ -79,6 +79,7 @@ def document(number: int, paragraphs: Sequence[str]) -> dict[str, Any]:
         "id": _hash(str(number))[:20],
         "kind": "interleaved",
         "url": f"https://site{number % 1000}.example/{number}",
+        "declared": f"https://site{number % 1000}.example/{number}",
         "crawled": "2026-01-01T00:00:00Z",
         "text_sha256": _hash(text),
         "characters": len(text),
