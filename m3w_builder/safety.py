@@ -85,10 +85,15 @@ def document_scores(texts: Sequence[Text], language: str, config: SafetyConfig) 
     return found
 
 
+def flagged_share(scores: Mapping[str, float], words: str = "words") -> float:
+    """Returns the share of flagged words among the words, counted by the score of this name; 0 without any."""
+    flagged = scores.get("flagged_words", 0.0)
+    return flagged / scores[words] if flagged and scores.get(words) else 0.0
+
+
 def text_rule(scores: Mapping[str, float], config: SafetyConfig) -> Verdict | None:
     """Returns why a text (or a document, by the same scores) is explicit, or None."""
-    flagged = scores.get("flagged_words", 0.0)
-    share = flagged / scores["words"] if flagged and scores.get("words") else 0.0
+    flagged, share = scores.get("flagged_words", 0.0), flagged_share(scores)
     if flagged >= config.min_flagged and share > config.max_flagged:
         return TEXT, f"{flagged:.0f} flagged words, {share:.4f} > {config.max_flagged:g}"
     if (score := scores.get("explicit", 0.0)) > config.max_text_score:

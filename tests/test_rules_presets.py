@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from m3w_builder.config import Config, RulesConfig, as_toml, parse, preset, presets
+from m3w_builder import safety
+from m3w_builder.config import PRESETS, Config, RulesConfig, as_toml, parse, preset, presets
 from m3w_builder.errors import ConfigError
 from m3w_builder.rules import (
     RULES,
@@ -301,12 +302,63 @@ def test_presets_set_what_the_papers_say() -> None:
     assert CONFIGS["align"].pair_languages == ("en",)
 
 
+ADDED = {  # ours, and what switches it off
+    "corpus.max_pages_per_image": 0,
+    "dedup.min_jaccard": 1.0,
+    "dedup.min_joint_jaccard": 1.0,
+    "safety.max_flagged": 1.0,
+    "safety.block_hosts": False,
+    **{f"privacy.{kind}": "keep" for kind in ("email", "phone", "ip", "card", "iban")},
+}
+HAS = {  # what a recipe has of it, or something that ours stands in for
+    "align": set(),
+    "fineweb": {"dedup.min_jaccard", "safety.block_hosts", "privacy.email", "privacy.ip"},
+    "mmc4": {"corpus.max_pages_per_image", "safety.max_flagged"},
+    "obelics": {
+        *("corpus.max_pages_per_image", "dedup.min_jaccard", "dedup.min_joint_jaccard"),
+        "safety.max_flagged",
+    },
+}
+
+
+@pytest.mark.parametrize("name", HAS)
+def test_presets_have_no_rule_that_the_recipe_has_not(name: str) -> None:
+    config = parse({"preset": name})
+    for key, off_value in ADDED.items():
+        section, setting = key.split(".")
+        assert (getattr(getattr(config, section), setting) != off_value) == (key in HAS[name]), key
+
+
+def test_default_names_what_the_paper_does_not_state() -> None:
+    words = (PRESETS / "flamingo.toml").read_text(encoding="utf-8").partition("Ours, ")[2]
+    for key in ("max_pages_per_image", "[dedup]", "[privacy]", "block_hosts", "max_nsfw"):
+        assert key in words.partition("Cannot be had")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "flagged", "text", "document"),
+    [
+        ("obelics", 1, True, True),  # 1 of 50 words: no minimum number
+        ("mmc4", 1, False, True),  # C4: any word, the page
+        ("flamingo", 1, False, False),  # may be a quotation
+        ("flamingo", 2, False, True),
+        ("fineweb", 50, False, False),
+        ("align", 50, False, False),
+    ],
+)
+def test_flagged_words(name: str, flagged: int, *, text: bool, document: bool) -> None:
+    config = parse({"preset": name}).safety
+    found = safety.text_rule({"flagged_words": float(flagged), "words": 50.0}, config)
+    assert bool(found and config.judges_texts) == text
+    assert bool(found and config.judges_documents) == document
+
+
 @pytest.mark.parametrize("name", presets())
 def test_own_keys_win_over_the_preset(name: str) -> None:
     config = parse({"preset": name, "rules": {"min_words": 7}, "corpus": {"vocabulary": 5}})
     assert config.rules == CONFIGS[name].model_copy(update={"min_words": 7})
     assert config.corpus.vocabulary == 5
-    assert config.corpus.max_pages_per_image == 10
+    assert config.corpus.max_texts_per_image == 1000
 
 
 def test_list_of_a_preset_is_replaced_not_added_to() -> None:

@@ -22,6 +22,8 @@ NATURAL = (  # passes OBELICS
     "People have lived here since the bronze age; they built walls of grey stone that still stand above the water. "
     "Visitors come by ferry in summer, walk along the quay, and eat what was caught that day in small kitchens."
 )
+ONE_FLAGGED = "The town once had a pornstar of its own, and they say that she was a friend of all."
+OTHER_FLAGGED = "In those years it was said that porno was sold here to the men from the big ships."
 DIGITS = " ".join(f"n{n}" for n in range(1000, 1030))
 FLAGGED = "Two pornstars and a gangbang in the harbour."
 MAIL = "Write to the keeper of the harbour, jane.doe@harbour-example.org, before you come."
@@ -85,6 +87,10 @@ LABEL = Text("Harbour")
         ({"privacy": {"phone": "drop"}}, [MAIL], {}),
         ({}, [MAIL], {}),  # masked by write
         ({"safety": {"scope": "node"}}, [FLAGGED], {1: "explicit_text"}),
+        ({"safety": {"text_scope": "node"}}, [FLAGGED], {1: "explicit_text"}),
+        ({"safety": {"text_scope": "both"}}, [FLAGGED], {1: "explicit_text"}),
+        ({"safety": {"scope": "node", "text_scope": "both"}}, [FLAGGED], {1: "explicit_text"}),
+        ({"preset": "obelics"}, [ONE_FLAGGED], {1: "explicit_text"}),  # no minimum number
         ({"privacy": {"email": "drop"}}, [Text(MAIL, "heading")], {1: "personal_data"}),
     ],
 )
@@ -128,6 +134,11 @@ def test_document_of_no_text_that_stays_says_so(tmp_path, tables):
         (page(URL, NATURAL, FLAGGED), {}, "explicit_text"),
         (page(URL, NATURAL, FLAGGED), {"safety": {"max_flagged": 0.2}}, ""),
         (page(URL, NATURAL, FLAGGED), {"safety": {"scope": "node"}}, ""),  # the text alone
+        (page(URL, NATURAL, FLAGGED), {"safety": {"text_scope": "node"}}, ""),
+        (page(URL, NATURAL, FLAGGED), {"safety": {"text_scope": "document", "scope": "node"}}, "explicit_text"),
+        (page(URL, NATURAL, FLAGGED), {"preset": "obelics"}, ""),  # the text alone, first
+        (page(URL, NATURAL, ONE_FLAGGED, OTHER_FLAGGED), {"safety": {"text_scope": "node"}}, ""),  # one in each
+        (page(URL, NATURAL, ONE_FLAGGED, OTHER_FLAGGED), {"safety": {"text_scope": "both"}}, "explicit_text"),
         # Flagged words of a text that goes are not those of the document.
         (page(URL, NATURAL, FLAGGED), {"rules": {"min_text_words": 9, "label_distance": 0}}, ""),
         (pair(URL, "a", FLAGGED), {}, "explicit_text"),

@@ -43,6 +43,20 @@ class SafetyConfig(Section):
         "document",
         description="what goes with an explicit image or text: its document or itself alone",
     )
+    text_scope: Literal["", "document", "node", "both"] = Field(
+        "",
+        description='the same for texts, where it differs; "both": single texts, then what is left; "" = as scope',
+    )
+
+    @property
+    def judges_texts(self) -> bool:
+        """Tells whether a single text of a document can be explicit, and go alone."""
+        return (self.text_scope or self.scope) != "document"
+
+    @property
+    def judges_documents(self) -> bool:
+        """Tells whether a document goes for the flagged words of all its texts."""
+        return (self.text_scope or self.scope) != "node"
 
 
 class PrivacyConfig(Section):

@@ -47,7 +47,7 @@ def _looks_at_texts(config: Config) -> bool:
     personal = (getattr(config.privacy, kind) for kind in type(config.privacy).model_fields)
     return (
         rules.looks_at_texts(config.rules)
-        or config.safety.scope == "node"
+        or config.safety.judges_texts
         or any(handling == "drop" for handling in personal)
     )
 
@@ -139,7 +139,7 @@ def _text_drops(row: Row, nodes: list[rules.Node], config: Config) -> dict[int, 
     found: dict[int, Drop] = {}
     for index, node in enumerate(nodes):
         drop = privacy.node_rule(node.scores, config.privacy) if node.scores else None
-        if not drop and config.safety.scope == "node":
+        if not drop and config.safety.judges_texts:
             drop = safety.text_rule(node.scores, config.safety)
         if drop:
             found[index] = drop
@@ -161,8 +161,8 @@ def _verdict(
         return verdict
     if verdict := licence_rule(row["licence"], config.rights):
         return verdict
-    # With scope = "node" single texts were judged; what a plug-in says of the whole text counts in any case.
-    explicit = scores if config.safety.scope == "document" else {**scores, "flagged_words": 0.0}
+    # Where single texts alone are judged, they were; what a plug-in says of the whole text counts in any case.
+    explicit = scores if config.safety.judges_documents else {**scores, "flagged_words": 0.0}
     if row["kind"] != "interleaved":
         # What opts out of the use of its media alone (noimageai) leaves nothing of a pair, nor does its text.
         if found := page_refusal(row["url"], row["optouts"], config.rights, "image"):
