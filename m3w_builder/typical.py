@@ -27,6 +27,7 @@ from m3w_builder.render import small
 from m3w_builder.shards.stats import Top, domain
 from m3w_builder.stages import Stage
 from m3w_builder.tables import media, read_table
+from m3w_builder.tombstones import tombstones
 from m3w_builder.types import Document, Media
 from m3w_builder.write import documents_at
 from schemas.arrow import MEDIA
@@ -35,7 +36,7 @@ SHOWN = 20  # examples of a reason
 SIDE = 96  # pixels of a thumbnail
 QUALITY = 60  # WebP: about 2 kB
 WORDS = 160  # characters of a text
-DETAIL = 300  # characters of a detail
+DETAIL = 500  # characters of a detail
 DOMAINS = 20
 # What must not be kept is not shown either: address and detail alone.
 HIDDEN = frozenset(
@@ -167,8 +168,10 @@ def examples(drops: Drops) -> Row:
 def describe(files: Sequence[Path], extract: Stage, fetch: Stage, config: Config) -> Row:
     """Returns examples.json: with title and first words of documents and pairs, and small pictures.
 
-    Nothing is shown of what opted out, is explicit or holds personal data. What is shown names its
-    `page` and its `media` (URLs and digests), so that `forget` can take it out.
+    Nothing is shown of what opted out, is explicit, holds personal data or was taken down, nor of
+    what shares its id or a URL with such a reject: an older capture has the words that the newest
+    forbids. What is shown names its `page` and its `media` (URLs and digests), so that `forget` can
+    take it out.
     """
     found = examples(choose(files))
     shown = [
@@ -178,9 +181,13 @@ def describe(files: Sequence[Path], extract: Stage, fetch: Stage, config: Config
         for example in reason["examples"]
     ]
     documents = _documents({example["id"] for example in shown}, extract)
+    names = [_names(example, documents.get(example["id"])) for example in shown]
+    hidden = _hidden(files, set().union(*names))
     pictured: dict[str, list[Row]] = {}  # examples by the URL of their medium
-    for example in shown:
+    for example, known_as in zip(shown, names, strict=True):
         document = documents.get(example["id"])
+        if not hidden.isdisjoint(known_as):
+            continue
         if document is None:
             pictured.setdefault(example["url"], []).append(example)
         elif not _refused(document, config):
@@ -210,7 +217,28 @@ def forget(found: Row, is_removed: Callable[[Row], bool]) -> Row:
     }
 
 
+def _names(example: Row, document: Document | None) -> set[str]:
+    """Returns the ids and URLs of an example, its page and, by its detail, what was kept in its place."""
+    page = {document.url, document.canonical} - {""} if document else set()
+    return {example["id"], example["url"], *page, *example["detail"].split()}
+
+
+def _hidden(files: Sequence[Path], names: set[str]) -> set[str]:
+    """Returns which ids and URLs are somewhere rejected for a reason that is not to be shown."""
+    column, wanted = pc.field, pa.array(sorted(names), pa.string())
+    named = column("id").isin(wanted) | column("url").isin(wanted)
+    asked = column("reason").isin(sorted(HIDDEN)) & named
+    found: set[str] = set()
+    for path in files:
+        rows = pq.read_table(path, columns=["id", "url"], filters=asked)
+        found.update(*rows.to_pydict().values())
+    return found & names
+
+
 def _refused(document: Document, config: Config) -> bool:
+    urls = filter(None, (document.url, document.canonical))
+    if tombstones(config.rights.removed).find(urls):
+        return True
     kinds: tuple[Kind, ...] = ("text", "image")
     asked = (page_refusal(document.url, document.optouts, config.rights, kind) for kind in kinds)
     return any(asked)
@@ -264,7 +292,10 @@ def _media(urls: Iterable[str], fetch: Stage) -> Iterator[Media]:
 def _thumbnail(row: Media, fetch: Stage, config: Config) -> str:
     """Returns a WebP picture in base64: of an image, or of a video's first frame; "" for none."""
     digests = row.sha256, row.source_sha256
-    refused = media_refusal((row.url, row.final_url), digests, row.optouts, config.rights, row.kind)
+    urls = row.url, row.final_url
+    frames = (frame.sha256 for frame in row.frames)
+    gone = tombstones(config.rights.removed).find(urls, (*digests, *frames))
+    refused = gone or media_refusal(urls, digests, row.optouts, config.rights, row.kind)
     place = row if row.kind == "image" else next(iter(row.frames), None)
     if refused or row.scores.get("nsfw", 0.0) > config.safety.max_nsfw or place is None:
         return ""

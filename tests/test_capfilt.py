@@ -501,9 +501,16 @@ def test_texts_below_the_threshold_go_with_a_reason_and_the_best_caption_is_firs
         Caption(1, "synthetic 0", "synthetic", "captioner", "matcher", 0.6),
     )
     assert [(drop.section, drop.reason, drop.detail) for drop in kept.dropped] == [
-        ("web_texts", "text_mismatch", "0.4, at least 0.5: web 0"),
-        ("synthetic_texts", "caption_mismatch", "0.2, at least 0.5: synthetic 1"),
+        ("web_texts", "text_mismatch", "0.4 < 0.5"),
+        ("synthetic_texts", "caption_mismatch", "0.2 < 0.5, caption 1"),
     ]
+
+
+def test_text_that_goes_is_not_in_the_detail_which_is_published_unmasked() -> None:
+    rows = [{**one, "text": "write to jane@example.org"} for one in ROWS]
+    dropped = decide(rows, config(min_match=1).capfilt).dropped
+    assert len(dropped) == 4
+    assert not any("jane" in drop.detail for drop in dropped)
 
 
 def test_order_of_the_rows_does_not_matter() -> None:

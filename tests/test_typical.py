@@ -213,6 +213,65 @@ def test_what_must_not_be_kept_is_not_shown(tmp_path, reason, scores, optouts, t
     assert ("text" in example) == bool(scores)
 
 
+@pytest.mark.parametrize("newest", [PAGE, f"{PAGE}?utm_source=x", "https://m.example.org/page"])
+@pytest.mark.parametrize("reason", sorted(typical.HIDDEN))
+def test_words_that_the_newest_capture_forbids_are_not_shown_of_an_older_one(
+    tmp_path, newest, reason
+):
+    older, other = document(Text("Secret words")), document(Text("Fine"), url=f"{PAGE}?other")
+    stages = Stages(tmp_path, [older, other], [], Pack())
+    rows = [
+        Reject(older.id, PAGE, "select", "duplicate_page", f"kept {newest} of 2027-01-01"),
+        Reject(other.id, other.url, "select", "duplicate_page", "kept https://example.net/ of x"),
+        Reject(document(url=newest).id, newest, "select", reason, "x"),
+    ]
+    found = describe(rejects(tmp_path, rows, parts=3), stages.extract, stages.fetch, CONFIG)
+    assert "Secret" not in str(found)
+    assert "Fine" in str(found)
+
+
+def test_document_with_something_hidden_in_it_is_not_shown(tmp_path):
+    page = document(Text("Words"), Image(IMAGE))
+    rows = [
+        Reject(page.id, PAGE, "select", "no_image_left", "explicit_image"),
+        Reject(page.id, IMAGE, "select", "explicit_image", "0.9 > 0.5"),
+    ]
+    stages = one(tmp_path, page)
+    found = describe(rejects(tmp_path, rows), stages.extract, stages.fetch, CONFIG)
+    assert all("text" not in e for reason in found["reasons"] for e in reason["examples"])
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "shows"),
+    [
+        (PAGE, False, False),
+        ("https://example.org/canonical", False, False),
+        ("img.example.org", True, False),
+        (sha256(BODY).hexdigest(), True, False),
+        ("example.net", True, True),
+    ],
+)
+def test_what_earlier_builds_took_down_is_not_shown(tmp_path, line, words, shows):
+    (tmp_path / "removed.txt").write_text(f"{line}\n")
+    config = parse({"rights": {"removed": [str(tmp_path / "removed.txt")]}})
+    canonical = "https://example.org/canonical"
+    pair = document(Image(IMAGE), Text("Words"), kind="image_text", canonical=canonical)
+    stages = one(tmp_path, pair)
+    files = rejects(tmp_path, [Reject(pair.id, PAGE, "select", "duplicate_page", "kept x of y")])
+    example = stages.first(files, config)
+    assert ("text" in example, "picture" in example) == (words, shows)
+
+
+def test_video_with_a_frame_that_was_taken_down_is_not_shown(tmp_path):
+    pack, url, frame = Pack(), "https://v.example.org/a.mp4", picture(320, 180)
+    (tmp_path / "removed.txt").write_text(f"{sha256(frame).hexdigest()}\n")
+    pair = document(Video(url), Text("Flight"), kind="video_text")
+    stages = Stages(tmp_path, [pair], [video_media(pack, url, [picture(), frame])], pack)
+    files = rejects(tmp_path, [Reject(pair.id, PAGE, "select", "video_text_too_short", "1 < 2")])
+    config = parse({"rights": {"removed": [str(tmp_path / "removed.txt")]}})
+    assert "picture" not in stages.first(files, config)
+
+
 def test_what_is_taken_down_is_forgotten(tmp_path):
     page = document(Text("Words"), Image(IMAGE))
     stages = one(tmp_path, page)

@@ -27,7 +27,10 @@ SECTIONS = {  # origin of a text -> the section of the waterfall that it counts 
 
 @dataclass(frozen=True, slots=True)
 class TextDrop:
-    """A text that goes: which section it counts in, why, and what it was."""
+    """A text that goes: which section it counts in, why, and by what score.
+
+    Not the text itself: rejects are published, and only the texts of samples are masked.
+    """
 
     section: str
     reason: str
@@ -89,8 +92,10 @@ def by_node(rows: Iterable[Row]) -> dict[int, list[Row]]:
 
 
 def _drop(row: Row, reason: str, config: CapfiltConfig) -> TextDrop:
-    detail = f"{row['score']:g}, at least {config.min_match:g}: {row['text']}"
-    return TextDrop(SECTIONS[row["origin"]], reason, detail[:500])
+    detail = f"{row['score']:g} < {config.min_match:g}"
+    if row["origin"] == "synthetic":
+        detail += f", caption {row['number']}"
+    return TextDrop(SECTIONS[row["origin"]], reason, detail)
 
 
 def count(captions: Iterable[Mapping[str, Any]]) -> dict[str, int]:
