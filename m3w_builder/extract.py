@@ -14,7 +14,7 @@ from m3w_builder.config import Config, digest
 from m3w_builder.dedup import paragraph_key, text_key
 from m3w_builder.errors import InputError, MediaError, PageError
 from m3w_builder.fetch import Client
-from m3w_builder.histograms import counters, language_counter
+from m3w_builder.histograms import counters, language_counter, text_scores
 from m3w_builder.inputs import Unit, folder_of, live_page, local_resource, read_pages, read_urls
 from m3w_builder.interleave import ParsedPage, interleave, read_page
 from m3w_builder.language import detect, of_pair
@@ -184,8 +184,7 @@ def write_unit(
             counts.update(signals(found[0].optouts) if found else ())
             for document in found:
                 counts.update(_contents(document))
-                counts.update(counters(document.kind, document.scores))
-                counts[language_counter(document.kind, document.language)] += 1
+                counts.update(_scores(document))
                 documents.write(document_row(document, text_key(document.texts)))
             for reject in dropped:
                 counts[f"rejects.pages.{reject.reason}"] += 1
@@ -237,6 +236,19 @@ def _contents(document: Document) -> Iterator[str]:
         contents = {"texts": document.texts, "images": document.images, "videos": document.videos}
         for kind, nodes in contents.items():
             yield from (f"{kind}.referenced" for _ in nodes)
+
+
+def _scores(document: Document) -> Iterator[str]:
+    """Yields the counters of a document's language and scores, and of what rules compare of its texts."""
+    kind = document.kind
+    yield language_counter(kind, document.language)
+    words = "words" if kind == "interleaved" else "unigrams"
+    share = safety.flagged_share(document.scores, words)
+    yield from counters(kind, {**document.scores, "flagged_share": share})
+    if kind == "interleaved":
+        for text in document.texts:
+            share = safety.flagged_share(text.scores)
+            yield from counters("text", {**text_scores(text.scores), "flagged_share": share})
 
 
 def _items(

@@ -1,5 +1,7 @@
 """Atomic files: written under a temporary name that is unique per attempt, then renamed.
 
+Files of the user that are read once per process: lists that every page is compared with.
+
 What the disk refuses (full, read-only, no rights) is the user's to mend: `writable` makes one line of it.
 """
 
@@ -8,12 +10,15 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from m3w_builder.errors import OutputError
 
+T = TypeVar("T")
+Paths = tuple[str, ...]
 TEMPORARY = ".tmp-"  # swept by `sweep`; never part of a finished file's name
 
 _REFUSED = {
@@ -96,3 +101,44 @@ def locked(path: Path) -> Iterator[None]:
                 f"{path.parent}: another build is running there; wait for it or end it"
             ) from error
         yield
+
+
+class ReadOnce(Generic[T]):
+    """What files hold, by the paths that a configuration has: read once in a process, asked for any number of times.
+
+    `current` looks at the files and reads them again if they have changed. Stages ask it for the digest that their
+    folder is known by; after that a call makes no system call, and a process that works lives for one stage.
+    """
+
+    KEPT = 2  # configurations
+
+    def __init__(
+        self, read: Callable[[Paths], T], files: Callable[[Paths], Paths] = lambda paths: paths
+    ) -> None:
+        """`files` finds the files of the paths, `read` reads those; both may raise ConfigError."""
+        self._read = read
+        self._files = files
+        self._known: dict[Paths, tuple[object, T]] = {}
+
+    def __call__(self, paths: Paths) -> T:
+        known = self._known.get(paths)
+        return known[1] if known else self.current(paths)
+
+    def current(self, paths: Paths) -> T:
+        """Returns what the files hold now."""
+        files = self._files(paths)
+        state = [(file, _state(file)) for file in files]
+        known = self._known.get(paths)
+        if known is None or known[0] != state:
+            known = state, self._read(files)
+            others = [item for item in self._known.items() if item[0] != paths]
+            self._known = dict([*others, (paths, known)][-self.KEPT :])
+        return known[1]
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:  # reading it tells what is wrong
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -13,10 +13,10 @@ from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, Literal
 
-from m3w_builder.config import Config
+from m3w_builder.config import CapfiltConfig, Config, SafetyConfig
 from m3w_builder.config.rules import Bound
-from m3w_builder.rules import RULES, Rule, off
-from m3w_builder.types import Media
+from m3w_builder.rules import RULES, Rule, off, text_values
+from m3w_builder.types import KINDS, Media
 
 Buckets = list[tuple[float, float, int]]  # low (inside), high (outside), count
 Histograms = dict[str, dict[str, Buckets]]  # by subject and score
@@ -26,11 +26,38 @@ _MANTISSAS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
 _POSITIVE = [float(f"{m}e{power}") for power in range(-3, 6) for m in _MANTISSAS] + [1e6]
 # Of any score: ten buckets a decade, on both sides of zero.
 ANY = (*(-edge for edge in reversed(_POSITIVE)), 0.0, *_POSITIVE)
-_SHARE = re.compile("(duplicate|top)_|.*_(ratio|lines|words|chars|share)")
+_SHARE = re.compile(
+    "(duplicate|top)_|.*_(ratio|lines|words|chars|characters|repetition|share)"
+    "|(punctuation|uppercase|digits)$"
+)
 SHARES = (0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 # Of the scores whose usual values or thresholds lie elsewhere; a bucket holds its lower bound.
 EDGES: dict[str, tuple[float, ...]] = {
-    "words": (0, 1, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5),
+    "words": (
+        0,
+        1,
+        2,
+        3,
+        4,
+        6,
+        10,
+        20,
+        30,
+        50,
+        75,
+        100,
+        150,
+        200,
+        300,
+        500,
+        1e3,
+        2e3,
+        5e3,
+        1e4,
+        2e4,
+        5e4,
+        1e5,
+    ),
     "characters": (0, 1, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6),
     "unigrams": (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 21, 30, 50, 100, 200, 500),
     "mean_word_length": (0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 8, 9, 10, 12, 15, 20),
@@ -58,6 +85,9 @@ EDGES: dict[str, tuple[float, ...]] = {
     "entropy": tuple(n / 2 for n in range(17)),
     "pdq_quality": tuple(range(0, 101, 10)),
     "nsfw": tuple(n / 20 for n in range(20)),
+    "explicit": tuple(n / 20 for n in range(20)),
+    "match": tuple(n / 40 for n in range(40)),  # cosines of CLIP lie close together
+    "flagged_words": (0, 1, 2, 3, 5, 10, 20, 50, 100),
     "seconds": (0, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800, 3600),
     "frames": (0, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800, 3600),
 }
@@ -67,7 +97,7 @@ EDGES: dict[str, tuple[float, ...]] = {
 class Threshold:
     """A bound of the configuration on a score; a value beyond it is a reason to drop."""
 
-    subject: str  # interleaved | image_text | video_text | image | video | ...
+    subject: str  # interleaved | image_text | video_text | text | image | video | web_text | ...
     score: str
     setting: str  # "rules.min_words"
     side: Literal["min", "max"]
@@ -77,7 +107,8 @@ class Threshold:
 def counters(subject: str, scores: Mapping[str, float]) -> Iterator[str]:
     """Yields the name of one counter per score: of the bucket that its value falls in.
 
-    `subject` is what was measured: the kind of a document, "text", "image" or "video".
+    `subject` is what was measured: the kind of a document, "text" (of an interleaved document), "image", "video",
+    or for a matcher's score the text that it judged, "web_text", "synthetic_text" or "human_text".
     """
     for score, value in scores.items():
         edges, names = _names(subject, score)
@@ -94,6 +125,19 @@ def _names(subject: str, score: str) -> tuple[tuple[float, ...], list[str]]:
     edges = edges_of(score)
     bounds = pairwise((-inf, *edges, inf))
     return edges, [f"{SCORES}{subject}.{score}:{low:g}:{high:g}" for low, high in bounds]
+
+
+def text_scores(counts: Mapping[str, float]) -> dict[str, float]:
+    """Returns what rules with a bound compare of a text, by its counts; what is absent there is 0."""
+    values = text_values(counts)
+    return {score: values[score] for score in _bounded()}
+
+
+@cache
+def _bounded() -> tuple[str, ...]:
+    """Returns the scores that bounds of texts may cut; no histogram shows yes or no."""
+    rules = (rule for rule in RULES if rule.subject == "text")
+    return tuple(dict.fromkeys(rule.value for rule in rules if any(map(_side, rule.settings))))
 
 
 def media_scores(row: Media) -> dict[str, float]:
@@ -147,7 +191,9 @@ def thresholds(config: Config) -> list[Threshold]:
     found = [
         Threshold(*_place(rule), f"rules.{name}", side, value)
         for rule in RULES
-        if config.rules.text_rules or rule.subject != "document" or rule.reason == "language"
+        if config.rules.text_rules
+        or rule.subject not in ("document", "text")
+        or rule.reason == "language"
         if rule.subject != "pair"  # a pair's language is its page's, or asks for nothing else
         for name in rule.settings
         if (side := _side(name)) and (value := float(getattr(config.rules, name))) != off(name)
@@ -159,8 +205,25 @@ def thresholds(config: Config) -> list[Threshold]:
         for bound in config.rules.bounds
         for side, value in _sides(bound)
     ]
-    nsfw = Threshold("image", "nsfw", "safety.max_nsfw", "max", config.safety.max_nsfw)
-    return [*found, *([nsfw] if config.safety.max_nsfw < 1 else [])]
+    return [*found, *_of_safety(config.safety), *_of_capfilt(config.capfilt)]
+
+
+def _of_safety(config: SafetyConfig) -> Iterator[Threshold]:
+    texts = [kind for kind in KINDS if config.judges_documents or kind != "interleaved"]
+    for setting, score, subjects in (
+        ("max_nsfw", "nsfw", ["image"]),
+        ("max_flagged", "flagged_share", [*texts, *(["text"] if config.judges_texts else [])]),
+        ("max_text_score", "explicit", KINDS),
+    ):
+        if (value := float(getattr(config, setting))) < 1:
+            for subject in subjects:
+                yield Threshold(subject, score, f"safety.{setting}", "max", value)
+
+
+def _of_capfilt(config: CapfiltConfig) -> Iterator[Threshold]:
+    if config.matcher:
+        for subject in ("web_text", "synthetic_text"):  # what a human wrote stays
+            yield Threshold(subject, "match", "capfilt.min_match", "min", config.min_match)
 
 
 def _sides(bound: Bound) -> Iterator[tuple[Literal["min", "max"], float]]:

@@ -8,7 +8,7 @@ so that medicine, news, art and insults are no hits: docs/people.md tells what t
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from m3w_builder.config import SafetyConfig
 from m3w_builder.errors import ConfigError
+from m3w_builder.files import ReadOnce
 from m3w_builder.optouts import OptOutLists
 from m3w_builder.rules import unigrams
 from m3w_builder.text import word_set
@@ -70,7 +71,7 @@ def text_scores(text: str, language: str, config: SafetyConfig) -> dict[str, flo
 
     `language` (ISO 639-1) chooses the words; English ones and those of `safety.word_lists` always count.
     """
-    flagged = _lexicon(config).count(text.lower(), language)
+    flagged = _lexicons(config.word_lists).count(text.lower(), language)
     return {"flagged_words": float(flagged), "words": float(unigrams(text))} if flagged else {}
 
 
@@ -110,7 +111,7 @@ def image_rule(scores: Mapping[str, float], config: SafetyConfig) -> Verdict | N
 
 def blocked(url: str, config: SafetyConfig) -> Verdict | None:
     """Returns why a canonical URL of a page or a medium is not used, or None."""
-    if config.block_lists and (entry := _lists(config).url(url)):
+    if config.block_lists and (entry := _block_lists(config.block_lists).url(url)):
         return URL, f"{entry.found} ({entry.where})"
     if config.block_hosts and (word := _says_so(urlsplit(url).hostname or "")):
         return URL, f"host name with {word!r}"
@@ -126,12 +127,12 @@ def _says_so(host: str) -> str:
 
 def measured_by(config: SafetyConfig) -> str:
     """Returns what changes when what `extract` measures does: a line of a word list, another scorer."""
-    return f"{_lexicon(config).digest} {config.text_scorer}"
+    return f"{_lexicons.current(config.word_lists).digest} {config.text_scorer}"
 
 
 def decided_by(config: SafetyConfig) -> str:
     """Returns what changes when a line of a block list does: `select` is asked again then."""
-    return _lists(config).digest
+    return _block_lists.current(config.block_lists).digest
 
 
 class _Lexicon:
@@ -179,28 +180,12 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(found)) if found else None
 
 
-def _lexicon(config: SafetyConfig) -> _Lexicon:
-    return _read_words(config.word_lists, tuple(map(_state, config.word_lists)))
+def _files(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the lists of paths: files, and the files "domains" and "urls" of folders and those in them."""
+    return tuple(file for path in paths for file in _files_of(path))
 
 
-@lru_cache(maxsize=2)
-def _read_words(paths: tuple[str, ...], _states: tuple[object, ...]) -> _Lexicon:
-    return _Lexicon(paths)
-
-
-def _lists(config: SafetyConfig) -> OptOutLists:
-    paths = tuple(file for path in config.block_lists for file in _files(path, _state(path)))
-    return _read_lists(paths, tuple(map(_state, paths)))
-
-
-@lru_cache(maxsize=2)
-def _read_lists(paths: tuple[str, ...], _states: tuple[object, ...]) -> OptOutLists:
-    return OptOutLists.load(paths, setting="safety.block_lists")
-
-
-@lru_cache(maxsize=64)
-def _files(path: str, _state: object) -> Sequence[str]:
-    """Returns the lists of a path: the file, or the files "domains" and "urls" of a folder and those in it."""
+def _files_of(path: str) -> Sequence[str]:
     if not Path(path).is_dir():
         return [path]
     found = [file for file in Path(path).rglob("*") if file.name in ("domains", "urls")]
@@ -211,12 +196,8 @@ def _files(path: str, _state: object) -> Sequence[str]:
     return sorted(map(str, found))
 
 
-def _state(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:  # reading it tells what is wrong
-        return None
-    return status.st_mtime_ns, status.st_size
+_lexicons = ReadOnce(_Lexicon)
+_block_lists = ReadOnce(partial(OptOutLists.load, setting="safety.block_lists"), _files)
 
 
 @cache

@@ -6,11 +6,11 @@ sha256 of a file; `#` comments. Only `select` asks: a takedown must not fetch th
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from m3w_builder.config import RightsConfig, digest
 from m3w_builder.dedup import page_key
+from m3w_builder.files import ReadOnce
 from m3w_builder.optouts import OptOutLists
 from m3w_builder.types import OptOut
 
@@ -45,22 +45,16 @@ class Tombstones:
 
 
 def tombstones(paths: tuple[str, ...]) -> Tombstones:
-    """Returns the takedowns of these files; a process reads them once, and when they change."""
-    return _loaded(paths, tuple(map(_state, paths)))
+    """Returns the takedowns of these files, as they were when `removal_digest` was last asked."""
+    return _TOMBSTONES(paths)
 
 
-@lru_cache(maxsize=2)
-def _loaded(paths: tuple[str, ...], _states: tuple[object, ...]) -> Tombstones:
+def _load(paths: tuple[str, ...]) -> Tombstones:
     lists = OptOutLists.load(paths, setting="rights.removed", signal=REASON, key=page_key)
     return Tombstones(lists)
 
 
-def _state(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:  # loading it tells what is wrong
-        return None
-    return status.st_mtime_ns, status.st_size
+_TOMBSTONES = ReadOnce(_load)
 
 
 def with_removed(rights: RightsConfig, output: Path) -> RightsConfig:
@@ -77,4 +71,4 @@ def removal_digest(rights: RightsConfig) -> str:
     Neither the names of the lists nor their place are part of it.
     """
     asked = RightsConfig(licences=rights.licences)
-    return f"{digest(asked)} {tombstones(rights.removed).digest}"
+    return f"{digest(asked)} {_TOMBSTONES.current(rights.removed).digest}"

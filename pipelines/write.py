@@ -148,7 +148,6 @@ def _describe(
     """Writes what lies beside the shards; the manifest is the last file."""
     fetch = select.parent("fetch")
     extract = fetch.parent("extract")
-    counts = extract.counts() + fetch.counts()
     shutil.rmtree(output / "rejects", ignore_errors=True)
     (output / "rejects").mkdir(parents=True)
     for source in (extract, fetch, select):
@@ -165,7 +164,7 @@ def _describe(
     rejects = [file for source in (extract, fetch, select) for file in source.files("rejects")]
     write_text(output / CONFIG, _told(config))
     beside = {
-        SCORES: histograms.describe(counts, config),
+        SCORES: histograms.describe(_measured(select), config),
         EXAMPLES: typical.describe(rejects, extract, fetch, config),
     }
     for name, value in beside.items():
@@ -178,6 +177,13 @@ def _describe(
         title=config.write.title,
         optouts=optouts,
     )
+
+
+def _measured(select: Stage) -> Counts:
+    """Returns the counts of the stages that measure."""
+    fetch = select.parent("fetch")
+    counts = fetch.parent("extract").counts() + fetch.counts()
+    return counts + select.parent("capfilt").counts() if "capfilt" in select.parents else counts
 
 
 def _privacy(stage: Stage) -> dict[str, Any]:

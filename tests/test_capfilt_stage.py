@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from m3w_builder import histograms
 from m3w_builder.capfilt import annotations, by_node, decide, read_about, toys
 from m3w_builder.config import load
 from m3w_builder.errors import ConfigError, InputError
@@ -121,6 +122,11 @@ def test_every_pair_with_an_image_gets_captions_and_scores(run: Run, fetched: Pa
     assert pairs * 0.9 < len(rows) <= pairs
     assert counts["texts.web"] == len(rows)
     assert counts["images"] == len({r["sha256"] for some in rows.values() for r in some})
+    judged = histograms.read(counts)
+    for origin in ("web", "synthetic"):
+        scores = [r for some in rows.values() for r in some if r["score"] is not None]
+        number = sum(r["origin"] == origin for r in scores)
+        assert sum(n for *_, n in judged[f"{origin}_text"]["match"]) == number > 0
     assert len(load_stage(stage).files("commits")) > 2
     for some in rows.values():
         operators = Counter((row["operator"], row["origin"]) for row in some)

@@ -299,10 +299,10 @@ def test_benchmark_is_read_once_and_again_when_its_file_changes(tmp_path: Path) 
     path = tmp_path / "x.csv"
     path.write_text(f"text\n{QUESTION}\n")
     config = DecontaminateConfig(against=(str(path),))
-    assert benchmark(config) is benchmark(config)
-    before = benchmark(config)
+    before = benchmark(prepared(config, tmp_path / "work"))
+    assert benchmark(prepared(config, tmp_path / "work")) is before
     path.write_text(f"text\n{QUESTION}\nand one more\n")
-    assert benchmark(config) is not before
+    assert benchmark(prepared(config, tmp_path / "work")) is not before
     assert benchmark(DecontaminateConfig()) is None
 
 

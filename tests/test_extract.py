@@ -4,6 +4,7 @@ from pathlib import Path
 
 from server import serve
 
+from m3w_builder import histograms
 from m3w_builder.config import parse
 from m3w_builder.extract import extract, extract_unit
 from m3w_builder.inputs import plan
@@ -166,3 +167,19 @@ def test_opt_outs_go_to_the_table_and_are_counted_once_a_page(tmp_path: Path) ->
     for row in read_table(file, "documents"):
         (optout,) = row["optouts"]
         assert OptOut(**optout) == OptOut("meta-robots", row["url"], "noai", "")
+
+
+def test_every_text_of_a_document_is_counted_in_its_histograms(tmp_path: Path) -> None:
+    folder = site(tmp_path / "site", "<p>Free porn for the ships.</p>")
+    (unit,) = plan([str(folder)])
+    found = histograms.read(extract_unit(unit, tmp_path / "out", parse({})))
+    (file,) = (tmp_path / "out" / "documents").iterdir()
+    (document,) = [r for r in read_table(file, "documents") if r["kind"] == "interleaved"]
+    texts = [dict(node["scores"]) for node in document["nodes"] if node["type"] == "text"]
+    for buckets in found["text"].values():
+        assert sum(n for *_, n in buckets) == len(texts)
+    words = {low: n for low, _, n in found["text"]["words"]}
+    assert words[2] == sum(text["words"] == 2 for text in texts) == 1  # the heading
+    flagged = {low: n for low, _, n in found["text"]["flagged_share"]}
+    assert (flagged[0.2], flagged[0]) == (1, len(texts) - 1)
+    assert sum(n for *_, n in found["interleaved"]["flagged_share"]) == 1

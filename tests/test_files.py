@@ -1,4 +1,4 @@
-"""Atomic files: all or nothing, and killed attempts can be swept."""
+"""Atomic files: all or nothing, and killed attempts can be swept; files of lists that are read once."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from m3w_builder.errors import OutputError
-from m3w_builder.files import TEMPORARY, atomic, locked, sweep, writable, write_text
+from m3w_builder.files import TEMPORARY, ReadOnce, atomic, locked, sweep, writable, write_text
 
 
 def test_file_appears_only_when_the_block_ends(tmp_path):
@@ -71,3 +71,29 @@ def test_file_in_the_place_of_a_folder_is_an_output_error(tmp_path):
 def test_unreadable_input_is_no_fault_of_the_output(tmp_path):
     with pytest.raises(PermissionError), writable(tmp_path / "out"):
         raise PermissionError(errno.EACCES, "Permission denied", str(Path("/elsewhere/input")))
+
+
+def test_files_are_read_once_and_again_when_asked_for_what_they_hold_now(tmp_path):
+    file, read = tmp_path / "list", []
+
+    def lines(paths):
+        read.append(paths)
+        return Path(paths[0]).read_text().split()
+
+    once, paths = ReadOnce(lines), (str(file),)
+    with pytest.raises(FileNotFoundError):
+        once(paths)
+    file.write_text("one")
+    assert (once(paths), once(paths), once.current(paths)) == (["one"], ["one"], ["one"])
+    file.write_text("one two")
+    assert once(paths) == ["one"]
+    assert once.current(paths) == once(paths) == ["one", "two"]
+    assert read == [paths] * 3
+
+
+def test_lists_of_few_configurations_are_held(tmp_path):
+    read = []
+    once = ReadOnce(lambda paths: read.append(paths) or paths)
+    for name in "abcaabc":
+        assert once((name,)) == (name,)
+    assert [name for (name,) in read] == list("abcabc")

@@ -9,7 +9,7 @@ from math import inf
 import pytest
 
 from m3w_builder import histograms
-from m3w_builder.config import Config, parse
+from m3w_builder.config import Config, parse, presets
 from m3w_builder.types import Frame, Media
 
 CONFIG = Config()
@@ -93,7 +93,54 @@ def test_thresholds_are_those_of_the_configuration_on_what_they_cut():
 
 def test_rules_that_are_switched_off_cut_nothing():
     found = histograms.thresholds(parse({"rules": {"text_rules": False}}))
-    assert {c.setting for c in found if c.subject == "interleaved"} == {"rules.min_language_score"}
+    assert {c.setting for c in found if c.subject == "interleaved"} == {
+        *("rules.min_language_score", "safety.max_flagged", "safety.max_text_score")
+    }
+    off = parse({"preset": "obelics", "rules": {"text_rules": False}})
+    assert {c.setting for c in histograms.thresholds(off) if c.subject == "text"} == {
+        "safety.max_flagged"
+    }
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_bound_on_a_text_has_its_histogram(name):
+    counted = {*histograms.text_scores({}), "flagged_share"}
+    cuts = [c for c in histograms.thresholds(parse({"preset": name})) if c.subject == "text"]
+    assert {c.score for c in cuts} <= counted
+    assert (name == "obelics") == ("rules.max_text_spam_words" in {c.setting for c in cuts})
+
+
+def test_texts_are_counted_by_what_rules_compare_with_0_for_what_is_absent():
+    counts = {"words": 8.0, "characters": 40.0, "special": 10.0, "spam": 2.0}
+    found = histograms.text_scores(counts)
+    assert (found["words"], found["spam_words"], found["special_characters"]) == (8, 0.25, 0.25)
+    assert found["longest_word"] == found["word_repetition"] == 0
+    assert not {"javascript", "policy", "unfinished"} & found.keys()  # yes or no
+
+
+@pytest.mark.parametrize(
+    ("table", "subjects"),
+    [
+        ({}, {"interleaved", "image_text", "video_text"}),
+        ({"text_scope": "node"}, {"text", "image_text", "video_text"}),
+        ({"text_scope": "both"}, {"text", "interleaved", "image_text", "video_text"}),
+        ({"max_flagged": 1.0}, set()),
+    ],
+)
+def test_flagged_words_are_cut_where_they_are_judged(table, subjects):
+    found = histograms.thresholds(parse({"safety": table}))
+    assert {c.subject for c in found if c.score == "flagged_share"} == subjects
+    assert {c.value for c in found if c.score == "explicit"} == {0.8}
+
+
+def test_what_a_matcher_says_is_cut_but_of_what_a_human_wrote():
+    table = {"capfilt": {"matcher": "a:b", "min_match": 0.3}}
+    found = [c for c in histograms.thresholds(parse(table)) if c.score == "match"]
+    assert [(c.subject, c.side, c.value) for c in found] == [
+        ("web_text", "min", 0.3),
+        ("synthetic_text", "min", 0.3),
+    ]
+    assert not [c for c in histograms.thresholds(CONFIG) if c.score == "match"]
 
 
 def test_description_is_json_with_null_for_open_bounds():

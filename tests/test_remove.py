@@ -397,6 +397,7 @@ def test_takedown_changes_what_select_asks_and_nothing_before_it(tmp_path: Path)
     (elsewhere / REMOVED).write_text("example.org\n")
     assert removal_digest(with_removed(RightsConfig(), elsewhere)) == removal_digest(some)
     (tmp_path / REMOVED).write_text("example.org\nexample.net\n")
+    assert removal_digest(some) != removal_digest(with_removed(RightsConfig(), elsewhere))
     assert tombstones(some.removed).find(["https://example.net/"]) is not None
     asking = RightsConfig(licences=("cc-by",))
     assert rights_digest(asking) == rights_digest(none)

@@ -253,6 +253,26 @@ def test_folder_of_lists_as_ut1_has_them(tmp_path: Path) -> None:
     assert blocked("https://mixed.example/", lists) is None
 
 
+def test_folder_of_lists_is_looked_at_once_and_not_for_every_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("adult", "dating"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "domains").write_text(f"{name}.example\n")
+    lists = config(block_lists=(str(tmp_path),))
+    before = decided_by(lists)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", None)
+        patched.setattr(Path, "rglob", None)
+        assert blocked("https://adult.example/", lists)
+        assert blocked("https://dating.example/", lists)
+        assert not blocked("https://games.example/", lists)
+    (tmp_path / "dating" / "more").mkdir()  # the top folder's own time stays
+    (tmp_path / "dating" / "more" / "domains").write_text("games.example\n")
+    assert decided_by(lists) != before
+    assert blocked("https://games.example/", lists)
+
+
 def test_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "bad.txt").write_text("no way\n")

@@ -18,6 +18,7 @@ from PIL.Image import Image
 from m3w_builder.capfilt.plugins import Models, captions, matches, settings_of, told
 from m3w_builder.config import CapfiltConfig, Config
 from m3w_builder.errors import MediaError
+from m3w_builder.histograms import counters
 from m3w_builder.media import pixels
 from m3w_builder.media.kinds import sniffed
 from m3w_builder.optouts import page_refusal
@@ -298,9 +299,13 @@ def _chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
 
 
 def write_unit(found: Annotations, folder: Path) -> Counts:
-    """Writes the annotations of a unit; returns its counts."""
+    """Writes the annotations of a unit; returns its counts, with the histograms of the matcher's scores."""
     write_table(folder / "annotations" / f"{found.unit}.parquet", "annotations", found.rows)
-    return found.counts
+    counts = Counter(found.counts)
+    for row in found.rows:
+        if row["operator"] == "match":
+            counts.update(counters(f"{row['origin']}_text", {"match": row["score"]}))
+    return counts
 
 
 def annotations(path: Path) -> Iterator[tuple[str, Row]]:

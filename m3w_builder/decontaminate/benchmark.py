@@ -161,28 +161,16 @@ class Benchmark:
         return str(found[0]) if found else ""
 
 
+@lru_cache(maxsize=2)
 def benchmark(config: DecontaminateConfig) -> Benchmark | None:
     """Returns the evaluation sets of a configuration, None without any; a process reads them once.
 
     Raises InputError for a path that has none. Pictures are hashed one by one here: `prepared`
-    does that once for all processes.
+    does that once for all processes, and names another table when a set has changed.
     """
     if not config.against:
         return None
-    return _loaded(config, tuple(map(_state, config.against)))
-
-
-@lru_cache(maxsize=2)
-def _loaded(config: DecontaminateConfig, _states: tuple[object, ...]) -> Benchmark:
     return Benchmark(sources.load(config.against), config)
-
-
-def _state(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:  # a pattern; reading it tells if nothing is there
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def prepared(config: DecontaminateConfig, folder: Path, workers: int = 1) -> DecontaminateConfig:

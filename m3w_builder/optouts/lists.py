@@ -12,13 +12,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Self, overload
 from urllib.parse import urlsplit
 
 from m3w_builder.errors import ConfigError
+from m3w_builder.files import ReadOnce
 from m3w_builder.types import OptOut
 from m3w_builder.urls import canonical
 
@@ -206,19 +206,4 @@ def _shortest(prefixes: Iterable[bytes]) -> list[bytes]:
     return kept
 
 
-def optout_lists(paths: tuple[str, ...]) -> OptOutLists:
-    """Returns the loaded lists of a configuration; a process reads them once, and when they change."""
-    return _loaded(paths, tuple(map(_state, paths)))
-
-
-@lru_cache(maxsize=2)
-def _loaded(paths: tuple[str, ...], _states: tuple[object, ...]) -> OptOutLists:
-    return OptOutLists.load(paths)
-
-
-def _state(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:  # loading it tells what is wrong
-        return None
-    return status.st_mtime_ns, status.st_size
+optout_lists = ReadOnce(OptOutLists.load)

@@ -72,7 +72,11 @@ def media_refusal(
 
 
 def _lists(rights: RightsConfig) -> OptOutLists:
-    return optout_lists(() if "list" in rights.ignore else rights.optout_lists)
+    return optout_lists(_obeyed(rights))
+
+
+def _obeyed(rights: RightsConfig) -> tuple[str, ...]:
+    return () if "list" in rights.ignore else rights.optout_lists
 
 
 def evidence(optout: OptOut) -> str:
@@ -104,4 +108,4 @@ def rights_digest(rights: RightsConfig) -> str:
     Takedowns and licences are no part of it: `select` alone asks for them (m3w_builder.tombstones).
     """
     asked = rights.model_copy(update={"removed": (), "licences": (), "optout_lists": ()})
-    return f"{digest(asked)} {_lists(rights).digest}"
+    return f"{digest(asked)} {optout_lists.current(_obeyed(rights)).digest}"

@@ -29,4 +29,5 @@ from m3w_builder.rules.verdicts import pair_rule as pair_rule
 from m3w_builder.rules.verdicts import remaining as remaining
 from m3w_builder.rules.verdicts import source_format as source_format
 from m3w_builder.rules.verdicts import text_rule as text_rule
+from m3w_builder.rules.verdicts import text_values as text_values
 from m3w_builder.rules.verdicts import video_pair_rule as video_pair_rule

@@ -92,7 +92,7 @@ def text_rule(
     rules: Iterable[Rule] = TEXTS,
 ) -> Verdict | None:
     """Returns why a text with these counts is dropped, or None; `beside`: a picture is near."""
-    values = _of_text(counts)
+    values = text_values(counts)
     spared = beside and values["words"] <= config.max_label_words
     for rule in rules:
         if (spared and rule.label) or not rule.asks(language, values):
@@ -104,8 +104,8 @@ def text_rule(
     return bounds_rule("text", {**counts, **values}, config, absent=0.0)
 
 
-def _of_text(counts: Mapping[str, float]) -> dict[str, float]:
-    """Returns what the rules on texts compare: shares, and what stands as it was counted."""
+def text_values(counts: Mapping[str, float]) -> dict[str, float]:
+    """Returns what the rules on texts compare, of a text's counts: shares, and what stands as it was counted."""
     counted = (
         *("character_repetition", "word_repetition"),
         *("longest_word", "javascript", "policy"),
