@@ -26,6 +26,7 @@ from m3w_builder.decontaminate import (
     load,
     prepared,
     save,
+    sources,
 )
 from m3w_builder.decontaminate.items import COLUMNS, Picture, measured
 from m3w_builder.decontaminate.sources import set_names, strings
@@ -106,6 +107,36 @@ def test_tar_gives_what_a_folder_does(tmp_path: Path) -> None:
     for name, mode in (("x.tar", "w"), ("x.tar.gz", "w:gz")):
         items = load([str(tar_of(tmp_path / name, visible, mode))])
         assert summary(items) == {f"{name} {key}": value for key, value in EXPECTED.items()}
+
+
+def test_member_that_claims_any_size_is_listed_and_never_held(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar.gz", "w:gz") as tar:
+        for name, size in (("a.txt", sources.MAX_MEMBER + 1), ("b.bin", 2 * sources.MAX_MEMBER)):
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, Endless())
+        words = b"a text of an evaluation set with quite some words in it"
+        info = tarfile.TarInfo("c.txt")
+        info.size = len(words)
+        tar.addfile(info, io.BytesIO(words))
+    large, small = load([str(tmp_path / "s.tar.gz")])
+    assert large.unreadable.startswith("too_large")
+    assert small.text == words.decode()
+
+
+class Endless:
+    """A file of words without an end."""
+
+    def read(self, size: int) -> bytes:
+        return (b"word " * (size // 5 + 1))[:size]
+
+
+def test_limit_of_csv_is_the_process_s_own_again(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    (tmp_path / "s.csv").write_text("text\n" + '"' + "x" * (sources.MAX_FIELD + 10) + '"\n')
+    with pytest.raises(InputError, match="not_csv: field larger than field limit"):
+        load([str(tmp_path / "s.csv")])
+    assert csv.field_size_limit() == before
 
 
 def test_damaged_tar_gives_what_is_before_the_damage_and_says_so(tmp_path: Path) -> None:

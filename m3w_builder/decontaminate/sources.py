@@ -59,8 +59,10 @@ _NOT_DATA = word_set("readme license licence copying notice changelog")  # names
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 FILES_PER_UNIT = 256
 _DAMAGED_TAR = (tarfile.TarError, EOFError, OSError, ValueError)
-
-csv.field_size_limit(1 << 30)
+MAX_MEMBER = (
+    64 * 2**20
+)  # bytes of a member of a tar, a picture or texts: a small tar may claim any size
+MAX_FIELD = 16 * 2**20  # characters of a cell of a CSV
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,10 +313,16 @@ def _archive(unit: Unit, file: str) -> Iterator[Item | Picture]:
         with tarfile.open(unit.root / file, "r|*") as tar:
             for member in tar:
                 body = tar.extractfile(member) if member.isfile() else None
-                data = body.read() if body else b""
-                kind = _kind(member.name, data[:HEAD]) if data else None
-                if kind:
-                    yield from kind(unit.set, f"{file} {member.name}", data)
+                head = body.read(HEAD) if body else b""
+                kind = _kind(member.name, head) if head else None
+                if body is None or kind is None:
+                    continue
+                name = f"{file} {member.name}"
+                data = head + body.read(MAX_MEMBER + 1 - len(head))
+                if len(data) > MAX_MEMBER:
+                    yield Item(unit.set, name, unreadable=f"too_large: over {MAX_MEMBER} bytes")
+                else:
+                    yield from kind(unit.set, name, data)
     except _DAMAGED_TAR as error:
         yield Item(unit.set, file, unreadable=f"damaged_tar: {error}")
 
@@ -336,6 +344,7 @@ def _parquet(unit: Unit, file: str) -> Iterator[Item | Picture]:
 
 def _csv(unit: Unit, file: str) -> Iterator[Item | Picture]:
     mark = "\t" if file.lower().endswith(".tsv") else ","
+    usual = csv.field_size_limit(MAX_FIELD)  # of the whole process
     with (unit.root / file).open(encoding="utf-8-sig", errors="replace", newline="") as opened:
         try:
             rows = csv.DictReader(opened, delimiter=mark, restkey="")
@@ -345,6 +354,8 @@ def _csv(unit: Unit, file: str) -> Iterator[Item | Picture]:
             yield from _rows(unit, file, rows, roles, ())
         except csv.Error as error:
             yield Item(unit.set, file, unreadable=f"not_csv: {error}")
+        finally:
+            csv.field_size_limit(usual)
 
 
 def _holds_bytes(field: "pa.Field[Any]") -> bool:

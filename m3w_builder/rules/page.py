@@ -163,8 +163,6 @@ def markdown() -> str:
     lines += [
         "## Decided elsewhere",
         "",
-        "In the order in which they are asked.",
-        "",
         *_table(rows),
         "",
     ]
