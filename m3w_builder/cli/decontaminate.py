@@ -52,7 +52,7 @@ def decontaminate(
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file; its table decontaminate counts.")
+        Path | None, typer.Option(help="TOML file; its table decontaminate counts, but for its mode.")
     ] = None,
     save_hashes: Annotated[
         Path | None,
