@@ -52,7 +52,8 @@ def decontaminate(
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file; its table decontaminate counts, but for its mode.")
+        Path | None,
+        typer.Option(help="TOML file; its table decontaminate counts, but for its mode."),
     ] = None,
     save_hashes: Annotated[
         Path | None,
