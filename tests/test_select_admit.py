@@ -208,7 +208,7 @@ def test_subtitles_that_must_not_be_used_go_without_their_video(tmp_path, table,
     media = ({**VIDEO, "tracks": [link]},)
     row = track("a", url=link["url"])
     for entry in ("cc.example", "other.example"):
-        config = parse({table: {key: [lines(tmp_path, "list.txt", entry)]}})
+        config = parse({table: {key: [lines(tmp_path, f"{entry}.txt", entry)]}})
         document = assess(row_of(kind="video_text", media=media), config)
         (outcome,) = admit(document, [(1, video("f")), (1, row)], [], config)
         assert len(outcome["subtitles"]) == (entry == "other.example")

@@ -214,11 +214,14 @@ def test_order_of_rights_is_removed_opted_out_blocked_licence_then_rules(tmp_pat
 
 def test_takedown_is_of_the_page_the_address_it_declares_or_its_domain(tmp_path):
     document = page(f"{URL}?utm_source=mail", NATURAL, canonical="https://b.example/other")
-    for line, expected in (
+    for number, (line, expected) in enumerate((
         (URL, "removed"), ("https://b.example/other", "removed"), ("a.example", "removed"),
         (f"{URL}2", ""), ("https://a.example/", ""), ("https://a.example/*", "removed"),
-    ):  # fmt: skip
-        tables = {"rights": {"removed": [lists(tmp_path, removed=line)["removed"]]}}
+    )):  # fmt: skip
+        # A process reads a list once: another takedown is another list, or another stage.
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        tables = {"rights": {"removed": [lists(folder, removed=line)["removed"]]}}
         found = referred(tmp_path, document, tables)
         assert reason(found) == expected, line
         assert not expected or "removed.txt" in found["verdict"][1]
