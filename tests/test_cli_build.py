@@ -250,7 +250,7 @@ def test_full_disk_is_one_line_and_the_same_command_goes_on(m3w, saved, tmp_path
 
 def test_page_that_takes_too_long_is_a_reject_and_the_build_goes_on(m3w, saved, tmp_path):  # type: ignore[no-untyped-def]
     (saved / "b.html").write_text("<article>" + "<p>word <b>word</b></p>" * 400_000)
-    slow = config(tmp_path, "[extract]\npage_seconds = 0.25\n")
+    slow = config(tmp_path, "[extract]\npage_seconds = 1.0\n")
     code, out, _ = build(m3w, saved, tmp_path / "out", slow, "--json")
     assert code == 0
     assert drops(out)["page_timeout"] == 1
