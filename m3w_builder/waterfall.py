@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from m3w_builder.capfilt import SECTIONS
-
 Counts = Mapping[str, int]
 ALONG = "gone with a dropped document"
 # What the sections of `select` are called here: where its kinds of items stay in the end.
@@ -20,6 +18,8 @@ TITLES = {
     "image_text": "image-text pairs",
     "video_text": "video-text pairs",
 }
+# Sections of the texts that CapFilt judged, by origin; here, so that no reader of shards loads what judges them.
+ORIGINS = {"web": "web_texts", "human": "human_texts", "synthetic": "synthetic_texts"}
 
 
 def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def waterfall(extract: Counts, fetch: Counts, select: Counts) -> dict[str, Any]:
             _pairs("video_text", extract, select),
             *(
                 _judged(section, select)
-                for section in SECTIONS.values()
+                for section in ORIGINS.values()
                 if any(section in key for key in select)
             ),
             *_reported(select),

@@ -7,7 +7,6 @@ compares the scores with a threshold. docs/capfilt.md tells how to plug a model 
 from m3w_builder.capfilt.annotate import annotations
 from m3w_builder.capfilt.decide import (
     NO_TEXT_LEFT,
-    SECTIONS,
     Kept,
     TextDrop,
     by_node,
@@ -21,7 +20,6 @@ from m3w_builder.capfilt.plugins import Captioner, Matcher, Settings
 
 __all__ = [
     "NO_TEXT_LEFT",
-    "SECTIONS",
     "Captioner",
     "Kept",
     "Matcher",

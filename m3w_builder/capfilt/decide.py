@@ -14,15 +14,11 @@ from m3w_builder.config import CapfiltConfig
 from m3w_builder.files import write_text
 from m3w_builder.samples import Caption, canonical_json
 from m3w_builder.tables import Row
+from m3w_builder.waterfall import ORIGINS
 
 TEXT, CAPTION = "text_mismatch", "caption_mismatch"
 NO_TEXT_LEFT = "no_text_left"  # the reason of a pair whose every text is gone
 ABOUT = "capfilt.json"  # in the stage's folder
-SECTIONS = {  # origin of a text -> the section of the waterfall that it counts in
-    "web": "web_texts",
-    "human": "human_texts",
-    "synthetic": "synthetic_texts",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +91,14 @@ def _drop(row: Row, reason: str, config: CapfiltConfig) -> TextDrop:
     detail = f"{row['score']:g} < {config.min_match:g}"
     if row["origin"] == "synthetic":
         detail += f", caption {row['number']}"
-    return TextDrop(SECTIONS[row["origin"]], reason, detail)
+    return TextDrop(ORIGINS[row["origin"]], reason, detail)
 
 
 def count(captions: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """Returns the counts of what stays, from the captions of `selected` rows, for the commit record."""
     found: dict[str, int] = {}
     for caption in captions:
-        section = SECTIONS[caption["origin"]]
+        section = ORIGINS[caption["origin"]]
         found[section] = found.get(section, 0) + 1
     return found
 
@@ -114,7 +110,7 @@ def summary(counts: Mapping[str, int], about: Mapping[str, Any]) -> dict[str, An
     noise ratio (Table 2), the share of the web and synthetic texts that was filtered out.
     """
     texts: dict[str, dict[str, float]] = {}
-    for origin, section in SECTIONS.items():
+    for origin, section in ORIGINS.items():
         kept = counts.get(section, 0)
         judged = kept + sum(
             number for key, number in counts.items() if key.startswith(f"rejects.{section}.")
