@@ -7,18 +7,17 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest, sha256
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 from PIL import Image
 
 from m3w_builder.errors import InputError, ShardError
 from m3w_builder.files import TEMPORARY
+from m3w_builder.processes import spread
 from m3w_builder.samples import Parts, Record, canonical_json, nodes, pair_text
 from m3w_builder.shards import MANIFEST, PENDING, Row, members_path, read_manifest, read_shard
 from m3w_builder.shards.dataset import shard_index
@@ -76,13 +75,7 @@ def units(path: Path) -> list[Unit]:
 
 def run(work: list[Unit], workers: int) -> Iterator[list[Problem]]:
     """Yields the problems of each unit in turn, from several processes when that pays."""
-    workers = min(workers, len(work))
-    if workers < 2:
-        yield from map(_call, work)
-        return
-    # Started anew, not forked: libraries of the caller may hold threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_call, work)
+    yield from spread(_call, work, workers)
 
 
 def _call(unit: Unit) -> list[Problem]:

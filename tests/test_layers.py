@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    "schemas types errors config urls files sandbox",
+    "schemas types errors config urls files sandbox processes",
     "dom text images metadata video language licences tables optouts subtitles",
     "interleave pairs rules dedup near samples stages tombstones histograms privacy safety",
     "warc fetch media frames journal packs shards render report inputs archives collect reuse wanted "

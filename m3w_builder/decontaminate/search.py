@@ -6,12 +6,10 @@ With an encoder the images are compared by embedding, too (neighbours). Nothing 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +26,7 @@ from m3w_builder.errors import InputError, MediaError
 from m3w_builder.media import measure_image
 from m3w_builder.media.kinds import sniffed
 from m3w_builder.media.pixels import decoding, opened, scaled
+from m3w_builder.processes import spread
 from m3w_builder.samples import Parts, Record, nodes
 from m3w_builder.shards import Judge, Removal, read_shard
 
@@ -68,13 +67,7 @@ def search(
     shards: Sequence[Path], config: DecontaminateConfig, workers: int = 1
 ) -> Iterator[Searched]:
     """Yields what was found in each shard, in their order; raises ShardError for a damaged one."""
-    one = partial(search_shard, config=config)
-    if min(workers, len(shards)) < 2:
-        yield from map(one, shards)
-        return
-    # Started anew, not forked: libraries of the caller may hold threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(one, shards)
+    yield from spread(partial(search_shard, config=config), shards, workers)
 
 
 def search_shard(path: Path, config: DecontaminateConfig) -> Searched:

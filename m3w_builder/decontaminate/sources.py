@@ -19,10 +19,8 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ import pyarrow.parquet as pq
 from m3w_builder.decontaminate.items import Item, Picture, measured
 from m3w_builder.errors import InputError, MediaError, ShardError
 from m3w_builder.media.kinds import HEAD, sniffed
+from m3w_builder.processes import spread
 from m3w_builder.samples import nodes
 from m3w_builder.shards import MANIFEST, read_manifest, read_shard
 from m3w_builder.text import word_set
@@ -83,13 +82,7 @@ def load(against: Sequence[str], workers: int = 1) -> list[Item]:
     """
     sets = [units(path, name) for path, name in zip(against, set_names(against), strict=True)]
     work = [unit for parts in sets for unit in parts]
-    if workers > 1 and len(work) > 1:
-        # Started anew, not forked: libraries of the caller may hold threads.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            read = [*pool.map(read_unit, work)]
-    else:
-        read = [*map(read_unit, work)]
-    done = iter(read)
+    done = iter([*spread(read_unit, work, workers)])
     found: list[Item] = []
     for path, parts in zip(against, sets, strict=True):
         items = [*chain.from_iterable(next(done) for _ in parts)]

@@ -11,14 +11,13 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from m3w_builder.files import TEMPORARY, locked, writable, write_text
+from m3w_builder.processes import spread
 from m3w_builder.samples import Part, Record, Sample, media_members
 from m3w_builder.shards.dataset import (
     MANIFEST,
@@ -140,14 +139,8 @@ def complete(folder: Path) -> None:
 def _thin(folder: Path, judge: Judge, staging: Path | None, workers: int) -> list[_Thinned]:
     """Returns the shards that lose something, written anew to `staging`, in manifest order."""
     unit = partial(_thin_shard, folder, judge, staging)
-    rows = read_manifest(folder)
-    with ExitStack() as stack:
-        spread: Callable[..., Iterable[_Thinned | None]] = map
-        if min(workers, len(rows)) > 1:
-            # Started anew, not forked: libraries of the caller may hold threads.
-            pool = ProcessPoolExecutor(min(workers, len(rows)), mp_context=get_context("spawn"))
-            spread = stack.enter_context(pool).map
-        return [found for found in spread(unit, rows) if found is not None]
+    found = spread(unit, read_manifest(folder), workers)
+    return [one for one in found if one is not None]
 
 
 def _thin_shard(folder: Path, judge: Judge, staging: Path | None, row: Row) -> _Thinned | None:
