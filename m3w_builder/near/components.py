@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Members = NDArray[np.uint64]
 Edges = NDArray[np.uint64]  # [E, 2]
+Places = NDArray[np.int64]
 
 
 def components(edges: Edges) -> tuple[Members, Members]:
@@ -17,15 +18,22 @@ def components(edges: Edges) -> tuple[Members, Members]:
     Takes O(E log E): in each two rounds every component that is not whole yet at least doubles.
     """
     members, places = np.unique(edges, return_inverse=True)
-    ends = places.reshape(-1, 2)
-    roots = np.arange(len(members))
-    while len(ends):
-        joined = roots[ends]  # all roots point to themselves here
-        np.minimum.at(roots, joined.max(axis=1), joined.min(axis=1))
-        roots = _shortest(roots)
-        joined = roots[ends]
-        ends = ends[joined[:, 0] != joined[:, 1]]
-    return members, members[roots]
+    left, right = places.reshape(-1, 2).T
+    return members, members[joined(np.arange(len(members)), left, right)]
+
+
+def joined(roots: Places, left: Places, right: Places) -> Places:
+    """Returns int64[M], for each place the smallest that it is connected with, with further edges.
+
+    `roots` is that without the edges (left[i], right[i]); it is changed.
+    """
+    while len(left):
+        a, b = roots[left], roots[right]  # all roots point to themselves here
+        left, right = left[a != b], right[a != b]
+        np.minimum.at(roots, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(roots, further := roots[roots]):
+            roots = further
+    return roots
 
 
 def forest(edges: Edges) -> Edges:
@@ -37,12 +45,3 @@ def forest(edges: Edges) -> Edges:
     members, labels = components(edges)
     others = members != labels
     return np.stack([labels[others], members[others]], axis=1)
-
-
-def _shortest(roots: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns int64[M], the end of the way from each member over `roots`, halved in each step."""
-    while True:
-        further = roots[roots]
-        if np.array_equal(further, roots):
-            return roots
-        roots = further

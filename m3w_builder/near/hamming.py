@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from m3w_builder.near.components import Places, joined
+
 Words = NDArray[np.uint64]
-Places = NDArray[np.int64]
 
 WORDS = 4  # of 64 bits in a hash, the first digit in the first one
 CHUNKS = 15  # of 17 bits, one of 18
@@ -121,7 +122,7 @@ def _near(key: Words, hashes: Words, distance: int) -> Places:
             near = near[bits_apart(hashes[near], hashes[near + step]) <= distance]
             near = near[roots[near] != roots[near + step]]
             found.append(np.stack((near, near + step), axis=1))
-            roots = _joined(roots, near, near + step)
+            roots = joined(roots, near, near + step)
     return np.concatenate(found)
 
 
@@ -136,17 +137,6 @@ def _ones(hashes: Words) -> Places:
     """Returns int64[n]: the set bits of hashes [n, 4]."""
     ones: Places = np.bitwise_count(hashes).sum(axis=-1, dtype=np.int64)
     return ones
-
-
-def _joined(roots: Places, left: Places, right: Places) -> Places:
-    """Returns for each place the smallest that it is connected with; `roots` is that without the edges."""
-    while len(left):
-        a, b = roots[left], roots[right]
-        left, right = left[a != b], right[a != b]
-        np.minimum.at(roots, np.maximum(a, b), np.minimum(a, b))
-        while not np.array_equal(roots, further := roots[roots]):
-            roots = further
-    return roots
 
 
 def _distinct(pairs: Words) -> Words:
