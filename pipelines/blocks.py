@@ -5,6 +5,7 @@ So a bundle's records are packed by key into blocks, and the blocks of one range
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -36,7 +37,7 @@ class Blocks(beam.PTransform):
             pcoll
             | "Pack" >> beam.ParDo(_Pack(self.pack, self.count))
             | "ByKey" >> beam.GroupByKey()
-            | "Unpack" >> beam.MapTuple(_Unpack(self.dtype))
+            | "Unpack" >> beam.MapTuple(partial(_unpack, dtype=self.dtype))
         )
 
 
@@ -70,14 +71,8 @@ class _Pack(beam.DoFn):
         self.start_bundle()
 
 
-class _Unpack:
-    """Joins what met under one number (a picklable partial)."""
-
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
-        self.dtype = dtype
-
-    def __call__(self, _number: int, blocks: Iterable[bytes]) -> NDArray[np.void]:
-        return np.concatenate([np.frombuffer(block, self.dtype) for block in blocks])
+def _unpack(_number: int, blocks: Iterable[bytes], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    return np.concatenate([np.frombuffer(block, dtype) for block in blocks])
 
 
 def split(records: NDArray[np.void], count: int) -> Iterator[tuple[int, bytes]]:

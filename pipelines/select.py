@@ -6,6 +6,7 @@ The only stage that is bound by shuffles; what it shuffles are references, and p
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -63,9 +64,7 @@ def build(pipeline: beam.Pipeline, source: Stage, stage: Stage, config: Config) 
     admitted, unadmitted = _split(
         (
             ours | "ById" >> beam.WithKeys(_short_id),
-            met
-            | "Join"
-            >> beam.FlatMapTuple(_join),  # (first 64 bits of the id, (node index, media row))
+            met | "Join" >> beam.FlatMapTuple(_join),  # (short id, (node index, media row))
             hits,
             read_files(pipeline, "Annotations", _annotated(source), annotations)
             | "ByDocument" >> beam.MapTuple(_by_document),
@@ -175,13 +174,13 @@ def _with_group(
 
 
 def _media_records(met: tuple[str, tuple[Iterable[Need], Iterable[Row]]]) -> Records:
-    return media_records(list(met[1][0]), met[1][1])
+    return media_records(*met[1])
 
 
 def _join(
     _url: str, groups: tuple[Iterable[Need], Iterable[Row]]
 ) -> Iterator[tuple[int, tuple[int, Row]]]:
-    for document, found in join(list(groups[0]), groups[1]):
+    for document, found in join(*groups):
         yield short(document), found
 
 
@@ -206,12 +205,8 @@ def _annotated(source: Stage) -> list[Path]:
     return source.files("annotations") if source.name == "capfilt" else []
 
 
-def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
-    total: dict[int, int] = {}
-    for one in counts:
-        for times, number in one.items():
-            total[times] = total.get(times, 0) + number
-    return total
+def _sum(counts: Iterable[Counter[int]]) -> Counter[int]:
+    return sum(counts, Counter())
 
 
 def do_unit(partition: int, outcomes: Iterable[Outcome], folder: Path) -> str:

@@ -150,9 +150,11 @@ def _describe(
     extract = fetch.parent("extract")
     shutil.rmtree(output / "rejects", ignore_errors=True)
     (output / "rejects").mkdir(parents=True)
-    for source in (extract, fetch, select):
-        for file in source.files("rejects"):
-            shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
+    rejects = [
+        (source, file) for source in (extract, fetch, select) for file in source.files("rejects")
+    ]
+    for source, file in rejects:
+        shutil.copyfile(file, output / "rejects" / f"{source.name}-{file.name}")
     shutil.rmtree(output / "noted", ignore_errors=True)
     for file in select.files("noted"):
         (output / "noted").mkdir(exist_ok=True)
@@ -161,11 +163,10 @@ def _describe(
     optouts = summary(config.rights, [*extract.counts().items(), *fetch.counts().items()])
     flow |= {"optouts": optouts, **_privacy(stage), **_capfilt(select)}
     write_text(output / WATERFALL, json.dumps(flow, indent=1) + "\n")
-    rejects = [file for source in (extract, fetch, select) for file in source.files("rejects")]
     write_text(output / CONFIG, _told(config))
     beside = {
         SCORES: histograms.describe(_measured(select), config),
-        EXAMPLES: typical.describe(rejects, extract, fetch, config),
+        EXAMPLES: typical.describe([file for _, file in rejects], extract, fetch, config),
     }
     for name, value in beside.items():
         write_text(output / name, canonical_json(value) + "\n")

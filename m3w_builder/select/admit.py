@@ -29,9 +29,8 @@ from m3w_builder.tombstones import tombstones
 from m3w_builder.types import OptOut
 
 PLAYER: Drop = ("video_player", "no media file is known, only the player's page")
-Need = tuple[
-    str, int, str
-]  # document id, node index, what the document is: its kind and, of a pair, its text
+# Document id, node index, what the document is: its kind and, of a pair, its text.
+Need = tuple[str, int, str]
 
 
 def needs(reference: Reference) -> Iterator[tuple[str, Need]]:
@@ -50,26 +49,27 @@ def needs(reference: Reference) -> Iterator[tuple[str, Need]]:
 
 def join(needed: Iterable[Need], rows: Iterable[Row]) -> Iterator[tuple[str, tuple[int, Row]]]:
     """Yields (document id, (node index, media row)) for each need of one media URL."""
-    for row in rows:
-        for document, index, _ in needed:
-            yield document, (index, row)
+    rows = list(rows)  # one; what needs it may be millions of pages
+    for document, index, _ in needed:
+        yield from ((document, (index, row)) for row in rows)
 
 
 def media_records(needed: Iterable[Need], rows: Iterable[Row]) -> Records:
     """Returns what is counted of one media URL: the pages that show an image, the texts it is paired with."""
-    found = []
-    for row in rows:
-        if row["kind"] != "image" or row["status"] != "ok":
-            continue
-        for document, _, tag in needed:
-            owner, (kind, _, text) = short(document), tag.partition(" ")
-            image = short(row["sha256"])
+    usable = (row for row in rows if row["kind"] == "image" and row["status"] == "ok")
+    images = [short(row["sha256"]) for row in usable]
+    return records(_counted(needed, images)) if images else records(())
+
+
+def _counted(needed: Iterable[Need], images: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+    for document, _, tag in needed:
+        owner, (kind, _, text) = short(document), tag.partition(" ")
+        for image in images:
             if kind == "interleaved":
-                found.append((image, owner, owner, What.IMAGE))
+                yield image, owner, owner, What.IMAGE
             elif kind == "image_text" and text:
-                found.append((image, short(text), owner, What.PAIR_IMAGE))
-                found.append((short(text), image, owner, What.PAIR_TEXT))
-    return records(found)
+                yield image, short(text), owner, What.PAIR_IMAGE
+                yield short(text), image, owner, What.PAIR_TEXT
 
 
 def text_records(reference: Reference) -> Records:

@@ -50,7 +50,7 @@ def key64(*parts: str | int) -> int:
 
 def records(rows: Iterable[tuple[int, int, int, int]]) -> Records:
     """Returns records of (key, counted, owner, what)."""
-    return np.array(list(rows), RECORD)
+    return np.fromiter(rows, RECORD)
 
 
 def bounds(config: CorpusConfig) -> dict[int, int]:
