@@ -1,7 +1,7 @@
 """docs/rules.md, made from the tables: every rule with its bounds, source and effect, and every preset."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from inspect import getdoc
 from typing import Any
 
@@ -36,101 +36,104 @@ else that of its page. The default takes all: Flamingo and ALIGN give the rule o
     "image_text": ("Image-text pairs", ""),
     "video_text": ("Video-text pairs", ""),
 }
-# Reasons that are decided elsewhere: reason -> (dropped for, setting and default, source).
-OTHERS: dict[str, tuple[str, str, str]] = {
+# Reasons that are decided elsewhere: reason -> (dropped for, settings, source).
+OTHERS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "duplicate_page": (
         "another capture of the page is newer, or an earlier dataset has the page (docs/dedup.md)",
-        "`dedup.against = []`",
+        ("dedup.against",),
         "OBELICS",
     ),
-    "removed": ("a takedown by `m3w remove`", "`rights.removed = []`", "docs/rights.md"),
+    "removed": ("a takedown by `m3w remove`", ("rights.removed",), "docs/rights.md"),
     "opted_out": (
         "a reservation of rights, by the page or the file itself, or on a list of the user's",
-        "`rights.ignore = []`, `rights.optout_lists = []`",
+        ("rights.ignore", "rights.optout_lists"),
         "docs/rights.md",
     ),
     "blocked_url": (
         "a page or medium on a block list, or whose host says that it is pornographic",
-        "`safety.block_lists = []`, `safety.block_hosts`",
+        ("safety.block_lists", "safety.block_hosts"),
         "docs/people.md",
     ),
-    "licence": ("another licence than these, or none; [] = any", "`rights.licences = []`", "ours"),
-    "no_image": ("a document that shows no picture or video", "none", "Flamingo A.3.1"),
+    "licence": ("another licence than these, or none; [] = any", ("rights.licences",), "ours"),
+    "no_image": ("a document that shows no picture or video", (), "Flamingo A.3.1"),
     "personal_data": (
         "a text with personal data, where they are to be dropped and not masked",
-        '`privacy.email = "mask"`, ...',
+        ("privacy.email", "privacy.phone", "privacy.ip", "privacy.card", "privacy.iban"),
         "docs/people.md",
     ),
     "explicit_text": (
         "more flagged words, or a plug-in's higher score: the document, or the text alone",
-        "`safety.max_flagged = 0.01`, `safety.min_flagged = 2`, `safety.max_text_score = 0.8`, "
-        '`safety.scope = "document"`',
+        ("safety.max_flagged", "safety.min_flagged", "safety.max_text_score", "safety.scope"),
         "OBELICS (the share)",
     ),
     "explicit_image": (
         "a higher score of the safety model: the document, or the image alone",
-        '`safety.max_nsfw = 0.8`, `safety.scope = "document"`',
+        ("safety.max_nsfw", "safety.scope"),
         "Yahoo open_nsfw (2016)",
     ),
     "evaluation_text": (
         "a document or pair with a text of an evaluation set",
-        '`decontaminate.against = []`, `decontaminate.min_text_overlap = 0.8`',
+        ("decontaminate.against", "decontaminate.min_text_overlap"),
         "docs/decontamination.md",
     ),
     "evaluation_image": (
         "an image or video of an evaluation set, or its page",
-        '`decontaminate.image_distance = 31`, `decontaminate.drop = "image"`',
+        ("decontaminate.image_distance", "decontaminate.drop"),
         "docs/decontamination.md",
     ),
-    "image_unavailable": ("a picture that could not be had (docs/fetch.md)", "none", "none"),
-    "video_unavailable": ("a video that could not be had (docs/fetch.md)", "none", "none"),
-    "video_player": ("a video of which only the player's page is known", "none", "none"),
+    "image_unavailable": ("a picture that could not be had (docs/fetch.md)", (), "none"),
+    "video_unavailable": ("a video that could not be had (docs/fetch.md)", (), "none"),
+    "video_player": ("a video of which only the player's page is known", (), "none"),
     "image_too_frequent": (
         "an image on more pages of the crawl: a logo, an icon",
-        "`corpus.max_pages_per_image = 10`",
+        ("corpus.max_pages_per_image",),
         "OBELICS",
     ),
     "paragraph_too_frequent": (
         "a paragraph on more pages of one domain; 0 = off",
-        "`corpus.max_paragraph_repeats = 0`",
+        ("corpus.max_paragraph_repeats",),
         "OBELICS (2)",
     ),
     "image_of_many_texts": (
         "a pair whose image has more different texts in all pairs",
-        "`corpus.max_texts_per_image = 1000`",
+        ("corpus.max_texts_per_image",),
         "ALIGN section 3",
     ),
     "text_of_many_images": (
         "a pair whose text more different images have",
-        "`corpus.max_images_per_text = 10`",
+        ("corpus.max_images_per_text",),
         "ALIGN section 3",
     ),
     "rare_words": (
         "a pair with a word, or pair of words, outside the most frequent ones of all pairs",
-        "`corpus.vocabulary = 100000000`",
+        ("corpus.vocabulary",),
         "ALIGN section 3",
     ),
-    "repeated_image": ("the same bytes are above in the document", "none", "OBELICS"),
-    "no_image_left": ("a document all of whose pictures and videos were dropped", "none", "Flamingo"),
-    "no_text_left": ("a document or pair all of whose texts were dropped", "none", "ours"),
+    "repeated_image": ("the same bytes are above in the document", (), "OBELICS"),
+    "no_image_left": ("a document all of whose pictures and videos were dropped", (), "Flamingo"),
+    "no_text_left": ("a document or pair all of whose texts were dropped", (), "ours"),
     "text_mismatch": (
         "a pair's own text that a matcher finds not to fit its image",
-        "`capfilt.min_match = 0.5`",
+        ("capfilt.min_match",),
         "BLIP 3.3",
     ),
-    "caption_mismatch": ("a synthetic caption, likewise", "`capfilt.min_match = 0.5`", "BLIP 3.3"),
+    "caption_mismatch": ("a synthetic caption, likewise", ("capfilt.min_match",), "BLIP 3.3"),
     "duplicate_content": (
         "a better copy of the text, or of picture and text, is kept (docs/dedup.md)",
-        "none",
+        (),
         "ours",
     ),
     "near_duplicate": (
         "a better copy that is much alike is kept",
-        "`dedup.min_jaccard = 0.75`, `dedup.min_joint_jaccard = 0.6`, `dedup.min_joint_images = 0.5`, "
-        "`dedup.image_distance = 31`",
+        (
+            "dedup.min_jaccard",
+            "dedup.min_joint_jaccard",
+            "dedup.min_joint_images",
+            "dedup.image_distance",
+        ),
         "docs/dedup.md",
     ),
-}  # fmt: skip
+}
 _PREAMBLE = """\
 # Rules
 
@@ -159,7 +162,11 @@ def markdown() -> str:
     for subject, (heading, words) in _HEADINGS.items():
         rows = [_row(rule) for rule in RULES if rule.subject == subject]
         lines += [f"## {heading}", "", *([words] if words else []), *_table(rows), ""]
-    rows = [f"| `{reason}` | {' | '.join(cells)} |" for reason, cells in OTHERS.items()]
+    default = _flat(Config())
+    rows = [
+        f"| `{reason}` | {drops} | {_settings(names, default) or 'none'} | {source} |"
+        for reason, (drops, names, source) in OTHERS.items()
+    ]
     lines += [
         "## Decided elsewhere",
         "",
@@ -185,8 +192,7 @@ def _table(rows: Iterable[str]) -> list[str]:
 
 
 def _row(rule: Rule) -> str:
-    defaults = Config().rules.model_dump(mode="json")
-    settings = ", ".join(f"`{name} = {_shown(defaults[name])}`" for name in rule.settings)
+    settings = _settings(rule.settings, Config().rules.model_dump(mode="json"))
     marks = [
         *(["open"] if rule.open else []),
         *(["spaced"] if rule.spaced else []),
@@ -195,6 +201,10 @@ def _row(rule: Rule) -> str:
     ]
     settings += f" ({'; '.join(marks)})" if marks else ""
     return f"| `{rule.reason}` | {rule.drops} | {settings} | {rule.source} |"
+
+
+def _settings(names: Iterable[str], defaults: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name} = {_shown(defaults[name])}`" for name in names)
 
 
 _PRESETS = """\
