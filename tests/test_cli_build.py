@@ -16,7 +16,6 @@ from urllib.parse import quote
 import pytest
 from server import jpeg
 
-from m3w_builder.cli import run
 from m3w_builder.files import locked
 from m3w_builder.sandbox import sandbox
 
@@ -50,20 +49,6 @@ def saved(tmp_path: Path) -> Path:
     folder = tmp_path / "saved"
     saved_page(folder, "a.html")
     return folder
-
-
-@pytest.fixture
-def m3w(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Returns a call of the command line: (exit code, stdout, stderr), of worker processes too."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["m3w", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            run()
-        captured = capfd.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def build(m3w, source: Path, output: Path, *options: str):  # type: ignore[no-untyped-def]

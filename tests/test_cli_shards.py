@@ -7,24 +7,12 @@ from pathlib import Path
 import pytest
 from fakes import SCORES, dataset
 
-from m3w_builder.cli import run
-
 KINDS = {"interleaved": 4, "image_text": 5, "video_text": 2}
 
 
-@pytest.fixture
-def m3w(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Returns a call of the command line: (exit code, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["m3w", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "120")
-        with pytest.raises(SystemExit) as exit_:
-            run()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return call
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
 
 
 def test_ls_lists_shards_and_totals(m3w, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

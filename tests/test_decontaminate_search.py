@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +14,6 @@ from PIL import Image as Pictures
 from rich.console import Console
 
 from m3w_builder import check, shards
-from m3w_builder.cli import run
 from m3w_builder.config import DecontaminateConfig, parse
 from m3w_builder.decontaminate import neighbours, search
 from m3w_builder.decontaminate.benchmark import Match
@@ -33,16 +31,12 @@ UNRELATED = "Nothing that anybody would ever have written about a bird on a lake
 
 
 @pytest.fixture
-def m3w(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+def m3w(m3w):  # type: ignore[no-untyped-def]
     """Returns a call of `m3w decontaminate`: (exit code, stdout, stderr)."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         workers = [] if "--workers" in arguments else ["--workers", "1"]
-        monkeypatch.setattr(sys, "argv", ["m3w", "decontaminate", *map(str, arguments), *workers])
-        with pytest.raises(SystemExit) as exit_:
-            run()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
+        return m3w("decontaminate", *arguments, *workers)
 
     return call
 

@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from lxml import html
 
 from m3w_builder import pages
-from m3w_builder.cli import run
 from m3w_builder.config import Config
 from m3w_builder.errors import InputError
 from m3w_builder.types import Page, Text
@@ -36,19 +34,9 @@ EVIL = """
 """
 
 
-@pytest.fixture
-def m3w(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Returns a call of the command line: (exit code, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["m3w", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as exit_:
-            run()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return call
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
 
 
 def article(inside: str, head: str = "") -> bytes:

@@ -15,7 +15,6 @@ from fakes import Pack, dataset, page_sample, picture
 from rich.console import Console
 
 from m3w_builder import check, shards
-from m3w_builder.cli import run
 from m3w_builder.config import RightsConfig, parse
 from m3w_builder.errors import ConfigError, OutputError
 from m3w_builder.optouts import OptOutLists, rights_digest
@@ -42,20 +41,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(built: Path, tmp_path: Path) -> Path:
     """A copy of the dataset without its stages."""
     return shutil.copytree(built, tmp_path / "out", ignore=shutil.ignore_patterns("work"))
-
-
-@pytest.fixture
-def m3w(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Returns a call of the command line: (exit code, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["m3w", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            run()
-        captured = capsys.readouterr()
-        return int(exit_.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def records(folder: Path) -> list[Record]:

@@ -18,19 +18,6 @@ CRAWL = Path(__file__).parents[1] / "examples" / "crawl.warc.gz"
 TOML = '[fetch]\nnetwork = false\nsafety = "off"\n'
 
 
-@pytest.fixture
-def m3w(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Returns a call of the command line: (exit code, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = called(monkeypatch, *arguments)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["m3w", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_:
