@@ -149,13 +149,14 @@ def remove(
     `today` (ISO 8601) and `why` stand beside the tombstones. What is not in the shards gets a tombstone all the
     same. Raises what `shards.rewrite` raises.
     """
+    stones = Tombstones.of(REMOVED, (one.line for one in asked))
     if dry_run:
-        done = rewrite(folder, _judge(folder, asked), workers=workers, dry_run=True)
+        done = rewrite(folder, _judge(folder, stones), workers=workers, dry_run=True)
     else:
         with changing(folder):
             bury(folder, (one.line for one in asked), why, today)
-            done = thin_out(folder, _judge(folder, asked), workers)
-            _forget_examples(folder, Tombstones.of(REMOVED, (one.line for one in asked)))
+            done = thin_out(folder, _judge(folder, stones), workers)
+            _forget_examples(folder, stones)
     details = {reject.detail for reject in done.rejects}
     unmatched = tuple(one.line for one in asked if one.detail not in details)
     stages = (*folder.glob("work/extract-*"), *folder.glob("work/fetch-*"))
@@ -177,12 +178,11 @@ def _forget_examples(folder: Path, stones: Tombstones) -> None:
         write_text(folder / EXAMPLES, canonical_json(left) + "\n")
 
 
-def _judge(folder: Path, asked: Sequence[Asked]) -> Judge:
+def _judge(folder: Path, stones: Tombstones) -> Judge:
     """Returns the judge of a dataset: a frame taken down takes its video everywhere.
 
     A pair holds the middle of a long video alone, a page all of it.
     """
-    stones = Tombstones.of(REMOVED, (one.line for one in asked))
     if not any(lists.hashes for lists in stones.lists.lists):
         return Judge(stones)
     frames = {
