@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -95,13 +96,23 @@ def as_toml(config: Section) -> str:
     """Returns a configuration as commented TOML; loading it gives the same again."""
     lines = ["# Every key with its value. Delete what you do not change."]
     for name in type(config).model_fields:
-        section = getattr(config, name)
-        values = section.model_dump(mode="json")
-        lines += ["", f"[{name}]  # {type(section).__doc__}"]
-        for key, info in type(section).model_fields.items():
-            comment = info.description or _bounds(info.metadata, info.annotation)
-            lines.append(f"{key} = {_toml(values[key])}" + (f"  # {comment}" if comment else ""))
+        found = getattr(config, name)
+        tables = {name: found} if isinstance(found, Section) else _below(name, found)
+        for title, section in tables.items():
+            lines += ["", f"[{title}]  # {type(section).__doc__}", *_values(section)]
     return "\n".join(lines) + "\n"
+
+
+def _below(name: str, sections: dict[str, Section]) -> dict[str, Section]:
+    return {f"{name}.{key}": section for key, section in sections.items()}
+
+
+def _values(section: Section) -> Iterator[str]:
+    values = section.model_dump(mode="json")
+    for key, info in type(section).model_fields.items():
+        if values[key] is not None:
+            comment = info.description or _bounds(info.metadata, info.annotation)
+            yield f"{key} = {_toml(values[key])}" + (f"  # {comment}" if comment else "")
 
 
 def _toml(value: Any) -> str:

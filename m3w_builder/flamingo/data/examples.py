@@ -13,10 +13,12 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any
 
 from m3w_builder.errors import DropError
-from m3w_builder.flamingo.tokens import BOS, EOC, EOS, TAG, encode
+from m3w_builder.flamingo.config import Examples
+from m3w_builder.flamingo.data.tokens import Tokenizer
 
 
 class SampleError(DropError):
@@ -24,27 +26,13 @@ class SampleError(DropError):
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """How documents become examples: the paper's numbers, then the five choices it leaves open."""
+class Node:
+    """A text or a medium of a document, as the sample's parallel lists have it."""
 
-    length: int = 256  # L, tokens of a window (F1 3.2.1)
-    images: int = 5  # N, images of a window (F1 3.2.1)
-    next_probability: float = 0.5  # p_next: phi is the next image, not the last (F2 A.3.2)
-    space_probability: float = 0.5  # a pair's text gets one leading space (F2 B.1.2)
-    frames: int = 8  # T of a video clip at 1 frame per second (F2 2.1)
-    pair_length: int = 128  # tokens of a pair, here bytes (F1: 32 or 64 SentencePiece tokens)
-    # 1. phi after the last image when "next" is drawn: no image, or still the last one.
-    after_last: Literal["none", "last"] = "none"
-    # 2. text after a discarded 6th image: sees no image, is cut off, or keeps seeing the 5th.
-    discarded: Literal["none", "cut", "last"] = "none"
-    # 3. loss on every token (Eq. 2 as printed), or only on text that sees an image, tags excluded.
-    loss: Literal["all", "seen"] = "all"
-    # 4. which windows are drawn, uniformly: those that hold a whole tag, or any. A document
-    # shorter than L stays short; a batch pads on the right without loss. With "next", <EOC> stays
-    # where it is and takes the phi of the chunk it closes.
-    window: Literal["image", "any"] = "image"
-    # 5. which token of the plain-text tag switches phi.
-    switch: Literal["tag_start", "tag_end"] = "tag_start"
+    index: int  # in those lists
+    text: str = ""  # "" for a medium
+    parts: tuple[str, ...] = ()  # member names after the key: one per frame, so one for an image
+    digests: tuple[str, ...] = ()  # sha256 of each part as stored, "" where the sample does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +40,41 @@ class Tag:
     """An `<image>` in the text and the picture behind it."""
 
     start: int  # position of the tag's first token in the ids
+    end: int  # position after its last
     node: int  # index in the sample's parallel lists
-    parts: tuple[str, ...]  # member names after the key: one per frame, so one for an image
+    parts: tuple[str, ...]
+    digests: tuple[str, ...]
 
     @property
-    def end(self) -> int:
-        return self.start + len(TAG)
+    def image(self) -> str:
+        """Returns the id of the picture, of a video that of its first frame."""
+        return self.digests[0] or self.parts[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One training sequence. Ragged: nothing is padded, neither text nor image slots."""
 
-    key: str
+    key: str  # of the document
     ids: list[int]  # [L]
     phi: list[int]  # [L], 0 = no image, i = tags[i - 1]
-    loss: list[bool]  # [L]: does predicting this token count
+    loss: list[bool]  # [L]: does predicting this token count; never the first
     tags: tuple[Tag, ...]  # <= N, in document order; tag i carries image i
+    tag: tuple[int, ...]  # "<image>" in tokens
 
     def __post_init__(self) -> None:
         assert len(self.ids) == len(self.phi) == len(self.loss)
+        assert not any(self.loss[:1]), f"{self.key}: nothing comes before the first token"
         assert all(0 <= image <= len(self.tags) for image in self.phi)
-        assert all(tuple(self.ids[tag.start : tag.end]) == TAG for tag in self.tags)
+        assert all(tuple(self.ids[tag.start : tag.end]) == self.tag for tag in self.tags)
+        assert all(len(tag.parts) == len(tag.digests) > 0 for tag in self.tags)
         nodes = [tag.node for tag in self.tags]
         assert nodes == sorted(set(nodes)), f"{self.key}: images out of document order: {nodes}"
+
+    @property
+    def images(self) -> list[str]:
+        """Returns the ids of the pictures, tag after tag."""
+        return [tag.image for tag in self.tags]
 
 
 def draws(seed: int, epoch: int, key: str) -> random.Random:
@@ -83,69 +82,103 @@ def draws(seed: int, epoch: int, key: str) -> random.Random:
     return random.Random(f"{seed}/{epoch}/{key}")  # seeded through SHA-512, not hash()
 
 
-def example(sample: Mapping[str, Any], choices: Choices, rng: random.Random) -> Example:
+def example(
+    sample: Mapping[str, Any], choices: Examples, tokenizer: Tokenizer, rng: random.Random
+) -> Example:
     """Returns the training example of a sample's JSON; raises SampleError when it holds none."""
     make = _document if sample.get("kind") == "interleaved" else _pair
-    return make(sample, choices, rng)
+    return make(sample, choices, tokenizer, rng)
 
 
 def text(sample: Mapping[str, Any]) -> str:
-    """Returns the sample's texts alone, a line each: what the byte LM is warmed up on."""
-    return "\n".join(words for _, words, _ in nodes(sample) if words)
+    """Returns the sample's texts alone, a line each: what a builtin LM learns from."""
+    return "\n".join(node.text for node in nodes(sample) if node.text)
 
 
-def nodes(sample: Mapping[str, Any]) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Yields (index, text, parts) for each node in document order; text is "" for media."""
-    lists = [sample.get(name) for name in ("texts", "images", "videos")]
-    size = max((len(values) for values in lists if isinstance(values, list)), default=0)
+def nodes(sample: Mapping[str, Any]) -> Iterator[Node]:
+    """Yields the nodes in document order; raises SampleError where the parallel lists are not."""
+    lists = [sample.get(name) for name in ("texts", "images", "videos", "info")]
+    size = max((len(values) for values in lists[:3] if isinstance(values, list)), default=0)
     columns = [values if isinstance(values, list) else [None] * size for values in lists]
     if any(len(column) != size for column in columns):
-        raise SampleError("malformed_sample", "texts, images and videos differ in length")
-    for index, (words, image, frames) in enumerate(zip(*columns, strict=True)):
+        raise SampleError("malformed_sample", "texts, images, videos and info differ in length")
+    for index, (words, image, frames, info) in enumerate(zip(*columns, strict=True)):
         parts = frames if isinstance(frames, list) else [image] if image else []
         if not isinstance(words, str | None) or not all(isinstance(part, str) for part in parts):
             raise SampleError("malformed_sample", f"node {index}: not a text, a part or parts")
-        if words or parts:
-            yield index, words or "", tuple(parts)
+        if parts:
+            yield Node(index, "", tuple(parts), _digests(info, parts))
+        elif words:
+            yield Node(index, words)
+
+
+def _digests(info: Any, parts: Sequence[str]) -> tuple[str, ...]:
+    about = info if isinstance(info, dict) else {}
+    frames = about.get("frames")
+    if not isinstance(frames, list):
+        return (str(about.get("sha256") or ""),) * len(parts)
+    known = {f.get("name"): str(f.get("sha256") or "") for f in frames if isinstance(f, dict)}
+    return tuple(known.get(part, "") for part in parts)
 
 
 # Interleaved documents
 
 
-def _document(sample: Mapping[str, Any], choices: Choices, rng: random.Random) -> Example:
-    ids, tags = tokenise(sample)
+def _document(
+    sample: Mapping[str, Any], choices: Examples, tokenizer: Tokenizer, rng: random.Random
+) -> Example:
+    ids, tags = tokenise(sample, tokenizer)
     if not tags:
         raise SampleError("no_image", "an interleaved document without media")
+    _in_order(tags)
     ids, tags = window(ids, tags, choices, rng)
     looks_ahead = rng.random() < choices.next_probability
     if choices.discarded == "cut" and len(tags) > choices.images:
         ids, tags = ids[: tags[choices.images].start], tags[: choices.images]
     phi = look(len(ids), tags, choices, ahead=looks_ahead)
     kept = tuple(_clip(tag, choices.frames, rng) for tag in tags[: choices.images])
-    return Example(str(sample.get("id", "")), ids, phi, _loss(ids, phi, tags, choices), kept)
+    loss = _loss(ids, phi, tags, choices)
+    return Example(str(sample.get("id", "")), ids, phi, loss, kept, tokenizer.tag)
 
 
-def tokenise(sample: Mapping[str, Any]) -> tuple[list[int], list[Tag]]:
+def _in_order(tags: Sequence[Tag]) -> None:
+    """Raises SampleError where the numbers of the parts contradict the order of the tags.
+
+    In our shards a part is named by the number of its medium in document order: a sample that
+    names them in another order puts pictures behind the wrong words.
+    """
+    names = [tag.parts[0].partition(".")[0] for tag in tags]
+    if all(name.isdecimal() for name in names):
+        numbers = [int(name) for name in names]
+        if any(a >= b for a, b in pairwise(numbers)):
+            raise SampleError("misordered_images", f"parts {', '.join(names[:8])}")
+
+
+def tokenise(sample: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[list[int], list[Tag]]:
     """Returns the whole document as ids with its tags.
 
     <EOC> closes the chunk before every image and at the end (F1 3.2.1). A document that opens
     with an image has no chunk to close there: it starts <BOS><image>, as the paper's pairs and
     prompts do.
     """
-    ids, tags, after_text = [BOS], list[Tag](), False
-    for node, words, parts in nodes(sample):
-        if parts:
-            ids += [EOC] if len(ids) > 1 else []
-            tags.append(Tag(len(ids), node, parts))
-            ids += TAG
+    ids, tags, after_text = [tokenizer.bos], list[Tag](), False
+    for node in nodes(sample):
+        if node.parts:
+            ids += [tokenizer.eoc] if len(ids) > 1 else []
+            tags.append(_tag(len(ids), node, tokenizer))
+            ids += tokenizer.tag
         else:
-            ids += encode("\n" + words if after_text else words)
-        after_text = not parts
-    return [*ids, EOC, EOS], tags
+            ids += tokenizer.encode("\n" + node.text if after_text else node.text)
+        after_text = not node.parts
+    return [*ids, tokenizer.eoc, tokenizer.eos], tags
+
+
+def _tag(start: int, node: Node, tokenizer: Tokenizer) -> Tag:
+    return Tag(start, start + len(tokenizer.tag), node.index, node.parts, node.digests)
 
 
 def window(
-    ids: list[int], tags: list[Tag], choices: Choices, rng: random.Random
+    ids: list[int], tags: list[Tag], choices: Examples, rng: random.Random
 ) -> tuple[list[int], list[Tag]]:
     """Returns a random run of at most L tokens, with the tags that lie in it whole.
 
@@ -162,7 +195,11 @@ def window(
         drawn -= len(starts)
     first = starts[drawn]
     last = first + choices.length
-    inside = [replace(t, start=t.start - first) for t in tags if first <= t.start and t.end <= last]
+    inside = [
+        replace(tag, start=tag.start - first, end=tag.end - first)
+        for tag in tags
+        if first <= tag.start and tag.end <= last
+    ]
     return ids[first:last], inside
 
 
@@ -176,7 +213,7 @@ def _starts(tags: Sequence[Tag], length: int, latest: int) -> Iterator[range]:
             free = high + 1
 
 
-def look(length: int, tags: Sequence[Tag], choices: Choices, *, ahead: bool) -> list[int]:
+def look(length: int, tags: Sequence[Tag], choices: Examples, *, ahead: bool) -> list[int]:
     """Returns phi for each of `length` positions: 0 = no image, i = the i-th tag.
 
     phi(l) is the last image at or before l (F2 A.1.3), with `ahead` the image after that one.
@@ -191,31 +228,35 @@ def look(length: int, tags: Sequence[Tag], choices: Choices, *, ahead: bool) -> 
     return [image if image <= choices.images else 0 for image in phi]
 
 
-def _loss(ids: list[int], phi: list[int], tags: Sequence[Tag], choices: Choices) -> list[bool]:
+def _loss(ids: list[int], phi: list[int], tags: Sequence[Tag], choices: Examples) -> list[bool]:
     if choices.loss == "all":
-        return [True] * len(ids)
+        return [position > 0 for position in range(len(ids))]
     tagged = {position for tag in tags for position in range(tag.start, tag.end)}
-    return [image > 0 and position not in tagged for position, image in enumerate(phi)]
+    return [bool(p and image and p not in tagged) for p, image in enumerate(phi)]
 
 
 # Pairs
 
 
-def _pair(sample: Mapping[str, Any], choices: Choices, rng: random.Random) -> Example:
+def _pair(
+    sample: Mapping[str, Any], choices: Examples, tokenizer: Tokenizer, rng: random.Random
+) -> Example:
     """Returns `<BOS><image>{text}<EOC><EOS>` with phi = 1 everywhere (F1 3.2.2).
 
     A long text is cut so that <EOC> and <EOS> stay, unlike open_flamingo's pairs.
     """
-    media = [(node, parts) for node, _, parts in nodes(sample) if parts]
-    words, key = _words(sample, rng), str(sample.get("id", ""))
+    media = [node for node in nodes(sample) if node.parts]
+    words = _words(sample, rng)
     if len(media) != 1 or not words:
         raise SampleError("incomplete_pair", "a pair needs one image or video and a text")
     space = " " if rng.random() < choices.space_probability else ""
-    head = [BOS, *TAG]
-    ids = [*head, *encode(space + words)[: choices.pair_length - len(head) - 2], EOC, EOS]
-    tag, phi = Tag(1, *media[0]), [1] * len(ids)
+    head = [tokenizer.bos, *tokenizer.tag]
+    room = choices.pair_length - len(head) - 2
+    ids = [*head, *tokenizer.encode(space + words)[:room], tokenizer.eoc, tokenizer.eos]
+    tag, phi = _tag(1, media[0], tokenizer), [1] * len(ids)
+    kept = (_clip(tag, choices.frames, rng),)
     loss = _loss(ids, phi, [tag], choices)
-    return Example(key, ids, phi, loss, (_clip(tag, choices.frames, rng),))
+    return Example(str(sample.get("id", "")), ids, phi, loss, kept, tokenizer.tag)
 
 
 def _words(sample: Mapping[str, Any], rng: random.Random) -> str:
@@ -223,11 +264,12 @@ def _words(sample: Mapping[str, Any], rng: random.Random) -> str:
     infos = sample.get("info")
     of_texts = [i for i in infos if isinstance(i, dict)] if isinstance(infos, list) else []
     if any(info.get("type") == "text" and "origin" in info for info in of_texts):
-        return rng.choice([words for _, words, _ in nodes(sample) if words] or [""])
+        return rng.choice([node.text for node in nodes(sample) if node.text] or [""])
     return text(sample)
 
 
 def _clip(tag: Tag, frames: int, rng: random.Random) -> Tag:
     """Returns the tag with a random run of at most `frames` frames (stored at 1 per second)."""
     first = rng.randrange(max(1, len(tag.parts) - frames + 1))
-    return replace(tag, parts=tag.parts[first : first + frames])
+    run = slice(first, first + frames)
+    return replace(tag, parts=tag.parts[run], digests=tag.digests[run])

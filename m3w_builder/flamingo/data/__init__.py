@@ -1,0 +1,1 @@
+"""From finished shards to batches: tokens, examples, pictures, the order of an epoch, the reader."""
