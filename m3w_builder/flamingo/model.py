@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
@@ -95,8 +96,9 @@ class GatedCrossAttention(nn.Module):
         self.gated = shape.gated
         self.attention = Attention(dim, shape.visual, heads=shape.heads, head=shape.head)
         self.ffw = FeedForward(dim)
-        self.alpha_xattn = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
-        self.alpha_dense = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
+        # Of one element, not of none: FSDP2 shards no scalars.
+        self.alpha_xattn = nn.Parameter(torch.zeros(1), requires_grad=shape.gated)
+        self.alpha_dense = nn.Parameter(torch.zeros(1), requires_grad=shape.gated)
 
     def forward(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
         seen = self.attention.look(y, media, looking)
@@ -105,12 +107,6 @@ class GatedCrossAttention(nn.Module):
 
     def _open(self, alpha: Tensor, x: Tensor) -> Tensor:
         return (alpha.tanh().to(x.dtype) * x) if self.gated else x
-
-    def gates(self) -> tuple[float, float]:
-        """Returns |tanh| of the two gates; (1, 1) without gates."""
-        if not self.gated:
-            return 1.0, 1.0
-        return abs(self.alpha_xattn.tanh().item()), abs(self.alpha_dense.tanh().item())
 
 
 @dataclass(slots=True)
@@ -200,12 +196,15 @@ class Bridged(nn.Module):
 
 
 class Words(nn.Module):
-    """The LM's input embedding with one learnt row more, of <EOC> (as Idefics decouples its own)."""
+    """The LM's input embedding with one learnt row more, of <EOC> (as Idefics decouples its own).
 
-    def __init__(self, known: nn.Module, eoc: nn.Parameter) -> None:
+    The row is a parameter of Flamingo and asked for at each pass: FSDP2 replaces parameters.
+    """
+
+    def __init__(self, known: nn.Module, flamingo: "Flamingo") -> None:
         super().__init__()
         self.known = known
-        self._own = (eoc,)
+        self._own = (flamingo,)
 
     @property
     def weight(self) -> Tensor:
@@ -213,19 +212,19 @@ class Words(nn.Module):
         return weight
 
     def forward(self, ids: Tensor) -> Tensor:
-        (eoc,) = self._own
-        new = ids >= len(self.weight)
+        (flamingo,) = self._own
+        new = ids >= flamingo.size
         known: Tensor = self.known(ids.masked_fill(new, 0))
-        return torch.where(new[..., None], eoc.to(known.dtype), known)
+        return torch.where(new[..., None], flamingo.eoc_in.to(known.dtype), known)
 
 
 class Head(nn.Module):
     """The LM's output embedding with one learnt column more, of <EOC>, where logits are wanted."""
 
-    def __init__(self, known: nn.Module, eoc: nn.Parameter, eyes: Eyes) -> None:
+    def __init__(self, known: nn.Module, flamingo: "Flamingo") -> None:
         super().__init__()
         self.known = known
-        self._own = (eoc, eyes)
+        self._own = (flamingo,)
 
     @property
     def weight(self) -> Tensor:
@@ -233,11 +232,13 @@ class Head(nn.Module):
         return weight
 
     def forward(self, x: Tensor) -> Tensor:
-        eoc, eyes = self._own
-        if eyes.sight is not None and eyes.sight.keep is not None:
-            x = x[eyes.sight.keep]  # [n, D]
+        (flamingo,) = self._own
+        sight = flamingo.eyes.sight
+        if sight is not None and sight.keep is not None:
+            x = x[sight.keep]  # [n, D]
         logits = self.known(x)
-        return torch.cat([logits, (x @ eoc.to(x.dtype))[..., None].to(logits.dtype)], dim=-1)
+        new = x @ flamingo.eoc_out.to(x.dtype)
+        return torch.cat([logits, new[..., None].to(logits.dtype)], dim=-1)
 
 
 class Flamingo(nn.Module):
@@ -251,7 +252,7 @@ class Flamingo(nn.Module):
         self.shape, self.eyes = shape, Eyes()
         self.checkpointing = False
         words, head = lm.get_input_embeddings(), lm.get_output_embeddings()
-        layers = _blocks(lm)
+        layers = blocks(lm)
         dim = words.weight.shape[1]
         self.resampler = Resampler(vision.width, shape)
         self.bridges = nn.ModuleList(
@@ -264,8 +265,8 @@ class Flamingo(nn.Module):
         for number, bridge in enumerate(self.bridges):
             place = number * shape.every
             layers[place] = Bridged(layers[place], bridge, self.eyes)
-        lm.set_input_embeddings(Words(words, self.eoc_in))
-        lm.set_output_embeddings(Head(head, self.eoc_out, self.eyes))
+        lm.set_input_embeddings(Words(words, self))
+        lm.set_output_embeddings(Head(head, self))
         self.lm = lm.requires_grad_(False)
         self.vision = vision.requires_grad_(False)
         self.train()
@@ -330,8 +331,16 @@ class Flamingo(nn.Module):
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
     def gates(self) -> list[tuple[float, float]]:
-        """Returns |tanh| of the (attention, dense) gates, first block first (F2 Fig. 6)."""
-        return [b.gates() for b in self.bridges if isinstance(b, GatedCrossAttention)]
+        """Returns |tanh| of the (attention, dense) gates, first block first (F2 Fig. 6).
+
+        (1, 1) without gates.
+        """
+        if not self.shape.gated:
+            return [(1.0, 1.0)] * len(self.bridges)
+        bridges = [b for b in self.bridges if isinstance(b, GatedCrossAttention)]
+        alphas = [whole(a) for b in bridges for a in (b.alpha_xattn, b.alpha_dense)]
+        found = torch.cat(alphas).detach().tanh().abs().view(-1, 2).tolist()
+        return [(attention, dense) for attention, dense in found]
 
     def store_frozen(self, dtype: torch.dtype) -> None:
         """Stores the frozen weights in `dtype` (F2 B.1.2: bfloat16); buffers, as of RoPE, stay."""
@@ -340,13 +349,18 @@ class Flamingo(nn.Module):
                 weight.data = weight.data.to(dtype)
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """Returns a tensor that FSDP2 may have sharded; with shards every rank has to ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def together(documents: Tensor) -> Tensor:
     """Returns bool[B, 1, L, L]: may a token attend to another: earlier, and of the same example."""
     same = documents[:, :, None] == documents[:, None, :]
     return same.tril()[:, None]
 
 
-def _blocks(lm: PreTrainedModel) -> nn.ModuleList:
+def blocks(lm: PreTrainedModel) -> nn.ModuleList:
     """Returns the LM's list of blocks: the one of as many modules as its configuration has layers."""
     count = getattr(lm.config, "num_hidden_layers", None)
     for module in lm.modules():
