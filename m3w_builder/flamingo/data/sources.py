@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from glob import glob
 from pathlib import Path
 
@@ -35,6 +36,14 @@ class Shard:
         found = NAMED.match(self.url.rpartition("/")[2])
         return next(kind for kind in KINDS if kind == found[1]) if found else None
 
+    def compared(self, found: int | None) -> None:
+        """Raises TrainError when the file has not the length that its manifest row says."""
+        if self.bytes is not None and found is not None and found != self.bytes:
+            raise TrainError(
+                f"{self.url}: expected {self.bytes} bytes, as {MANIFEST} says, found {found}: "
+                "copy it again, or run m3w check"
+            )
+
 
 def find(where: str, kind: Kind | None = None) -> list[Shard]:
     """Returns the shards that `where` names, those of one kind if it is given.
@@ -42,6 +51,7 @@ def find(where: str, kind: Kind | None = None) -> list[Shard]:
     `where`: a folder, a glob, a tar, a .txt list of addresses (a line each), with braces {000..012} or
     {a,b}; a path or an address. Raises TrainError that says what is missing.
     """
+    _manifest.cache_clear()  # it may have changed since
     try:
         parts = list(braceexpand(where)) if "{" in where else [where]
     except UnbalancedBracesError as error:
@@ -71,7 +81,8 @@ def _named(where: str) -> Iterator[Shard]:
     elif any(sign in where for sign in "*?["):
         yield from _matching(where)
     elif name.endswith(".tar"):
-        yield _expected(Shard(where, _manifest(_parent(where)).get(name)))
+        rows = {} if remote.is_remote(where) else _manifest(_parent(where))
+        yield Shard(where, rows.get(name))
     else:
         yield from _folder(where.rstrip("/") or "/")
 
@@ -121,31 +132,10 @@ def _folder(folder: str) -> Iterator[Shard]:
 
 def _of(folder: str, rows: dict[str, int]) -> Iterator[Shard]:
     for name, size in sorted(rows.items()):
-        yield _expected(Shard(f"{folder}/{name}", size))
+        yield Shard(f"{folder}/{name}", size)
 
 
-def _expected(shard: Shard) -> Shard:
-    """Returns a shard that is where it should be; far ones are asked for when they are opened."""
-    if remote.is_remote(shard.url):
-        return shard
-    try:
-        found = remote.size(shard.url)
-    except FileNotFoundError as error:
-        by = f", as {MANIFEST} says" if shard.bytes else ""
-        raise TrainError(f"{shard.url}: expected a shard{by}, found none") from error
-    return _whole(shard, found)
-
-
-def _whole(shard: Shard, found: int | None) -> Shard:
-    """Returns a shard whose length is what its manifest row says."""
-    if shard.bytes is not None and found is not None and found != shard.bytes:
-        raise TrainError(
-            f"{shard.url}: expected {shard.bytes} bytes, as {MANIFEST} says, found {found}: "
-            "copy it again, or run m3w check"
-        )
-    return shard
-
-
+@cache
 def _manifest(folder: str) -> dict[str, int]:
     """Returns the length of each shard that the manifest of a folder names, {} without one."""
     url = f"{folder}/{MANIFEST}"
