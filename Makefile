@@ -31,7 +31,7 @@ TRAINER := $(if $(filter-out 0,$(TRAIN)),$(STAMP)-train)
 .PHONY: help
 help: ## explain every target
 	@echo "make TARGET [TRAIN=0] [PYTHON=python3] [VENV=.venv]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: install
 install: $(CORE) $(TRAINER) $(DEV) ## create the environment with everything in it
@@ -65,6 +65,10 @@ format: $(DEV) ## format the code and fix what can be fixed
 .PHONY: bench
 bench: $(DEV) ## measure a whole build: time, memory, Beam's share (more in docs/benchmarks.md)
 	@"$(BIN)/python" -m benchmarks.local_run
+
+.PHONY: train-proof
+train-proof: $(TRAINER) $(DEV) ## prove on drawn pages that what is learnt needs the images (docs/trainer.md)
+	@"$(BIN)/python" -m benchmarks.proof
 
 .PHONY: clean
 clean: ## remove what make has made, .venv included

@@ -1,45 +1,183 @@
-"""Text from a trained model: greedy, up to <EOC>.
+"""Text from a trained model: greedy, nucleus or beam search up to <EOC>, and the likelihood of given text.
 
-The media are seen and resampled once; the text is run again for every token, which is fine for a
-caption of a small model and nothing more.
+transformers' own generation runs, with the LM's keys cached; the media are seen once, and so are their keys
+and values in every bridge.
 """
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from random import Random
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from m3w_builder.flamingo.images import load
-from m3w_builder.flamingo.model import Flamingo
-from m3w_builder.flamingo.tokens import BOS, EOC, EOS, PAD, TAG, decode
+from m3w_builder.errors import TrainError
+from m3w_builder.flamingo.data.tokens import Tokenizer
+from m3w_builder.flamingo.model import Flamingo, Sight
 
-NEVER = (BOS, PAD)  # tokens that no text contains
+CANDIDATES = 64  # continuations that are scored side by side
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Text with the media it talks about."""
+
+    ids: list[int]  # [L]
+    phi: list[int]  # [L], 0 = no image, i = media[i - 1]
+    media: Tensor  # [m, R, V], of `Flamingo.see`
+
+    def __post_init__(self) -> None:
+        assert len(self.ids) == len(self.phi) > 0
+        assert max(self.phi) <= len(self.media)
+
+
+class Nucleus(LogitsProcessor):
+    """Leaves one token per row: drawn from the likeliest that together have probability `top_p`.
+
+    Each row draws from dice of its own, so that its text does not depend on its neighbours
+    (Holtzman et al. 2020, arXiv 1904.09751).
+    """
+
+    def __init__(self, top_p: float, temperature: float, dice: Sequence[Random]) -> None:
+        self._top_p, self._temperature, self._dice = top_p, temperature, dice
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        draws = torch.tensor([one.random() for one in self._dice], dtype=torch.float64)
+        tokens = nucleus(scores.float().cpu() / self._temperature, self._top_p, draws)
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter(-1, tokens[:, None].to(scores.device), 0.0)
+
+
+def nucleus(logits: Tensor, top_p: float, draws: Tensor) -> Tensor:
+    """Returns a token per row: logits [B, V], draws float64[B] in [0, 1) -> int64[B]."""
+    probabilities, order = logits.double().softmax(-1).sort(dim=-1, descending=True, stable=True)
+    before = probabilities.cumsum(-1) - probabilities
+    kept = probabilities.where(before < top_p, 0.0)
+    total = kept.cumsum(-1)
+    place = (total <= draws[:, None] * total[:, -1:]).sum(-1)
+    last = (kept > 0).sum(-1) - 1
+    return order.gather(-1, torch.minimum(place, last)[:, None])[:, 0]
 
 
 @torch.no_grad()
 def generate(
-    model: Flamingo, ids: list[int], phi: list[int], media: Tensor, *, limit: int = 64
-) -> list[int]:
-    """Returns at most `limit` tokens after a prompt, without the <EOC> or <EOS> that ends them.
+    model: Flamingo,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    *,
+    beams: int = 1,
+    top_p: float | None = None,
+    temperature: float = 1.0,
+    least: int = 0,
+    limit: int = 64,
+    seeds: Sequence[int | str] | None = None,
+) -> list[str]:
+    """Returns the text after each prompt, without the <EOC> or EOS that ends it.
 
-    New text looks at the prompt's last image.
+    Greedy with one beam and no `top_p`; nucleus sampling with `top_p`, each prompt by the draws of
+    its own seed; beam search with several beams. At least `least` and at most `limit` tokens. New
+    text looks at what the prompt's last token sees.
     """
-    new: list[int] = []
-    limit = min(limit, model.lm.places.num_embeddings - len(ids))
-    while len(new) < limit:
-        row = torch.tensor([ids + new])
-        looks = torch.tensor([phi + [phi[-1]] * len(new)])
-        logits = model(row, looks, media)[0, -1]
-        logits[list(NEVER)] = -torch.inf
-        token = int(logits.argmax())
-        if token in (EOC, EOS):
-            break
-        new.append(token)
-    return new
+    ids, phi, mask, media = _left_padded(prompts, tokenizer.eos, model.device)
+    room = getattr(model.lm.config, "max_position_embeddings", None)
+    limit = min(limit, room - ids.shape[1]) if room else limit
+    if limit < 1:
+        raise TrainError(f"prompt: expected fewer than {room} tokens, found {ids.shape[1]}")
+    ends = [tokenizer.eoc, tokenizer.eos]
+    config = GenerationConfig(
+        max_new_tokens=limit,
+        min_new_tokens=min(least, limit) or None,
+        num_beams=beams,
+        do_sample=False,
+        eos_token_id=ends,
+        pad_token_id=tokenizer.eos,
+        suppress_tokens=[tokenizer.bos] if tokenizer.bos not in ends else None,
+    )
+    processors = LogitsProcessorList()
+    if top_p is not None:
+        dice = [Random(str(seed)) for seed in seeds or range(len(prompts))]
+        processors.append(Nucleus(top_p, temperature, dice))
+    with model.eyes.on(Sight(media, phi, model.shape, keys={})):
+        found = model.lm.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=processors,
+        )
+    rows = found[:, ids.shape[1] :].tolist()
+    return [tokenizer.decode(_until(row, ends)) for row in rows]
 
 
-def caption(model: Flamingo, image: bytes, size: int, *, limit: int = 64) -> str:
-    """Returns the model's text for one encoded image; raises MediaError if it is not one."""
-    frames = torch.from_numpy(load(image, size))[None]
-    ids = [BOS, *TAG]
-    with torch.no_grad():
-        media = model.see(frames, [1])
-    return decode(generate(model, ids, [1] * len(ids), media, limit=limit)).strip()
+@torch.no_grad()
+def likelihood(
+    model: Flamingo, prompt: Prompt, continuations: Sequence[Sequence[int]]
+) -> list[float]:
+    """Returns the sum of the log-probabilities of each continuation's tokens, in nats.
+
+    The prompt is passed once, whatever the number of continuations.
+    """
+    if not all(continuations):
+        raise TrainError("continuation: expected at least one token, found none")
+    phi = torch.tensor([prompt.phi], device=model.device)
+    sight = Sight(prompt.media, phi, model.shape, keys={})
+    scores = list[float]()
+    with model.eyes.on(sight):
+        ids = torch.tensor([prompt.ids], device=model.device)
+        known = model.lm(input_ids=ids, past_key_values=DynamicCache(), use_cache=True)
+        for start in range(0, len(continuations), CANDIDATES):
+            rows = continuations[start : start + CANDIDATES]
+            scores += _score(model, rows, known, len(prompt.ids))
+    return scores
+
+
+def _score(
+    model: Flamingo, rows: Sequence[Sequence[int]], known: "object", length: int
+) -> list[float]:
+    """Returns the log-probability of each row after what is in the cache of `known`."""
+    width = max(map(len, rows))
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    real = torch.zeros(len(rows), width, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+        real[number, : len(row)] = True
+    ids, real = ids.to(model.device), real.to(model.device)
+    logits = known.logits[:, -1:].float().expand(len(rows), -1, -1)  # type: ignore[attr-defined]
+    if width > 1:  # padding is on the right: nothing that counts attends to it
+        cache = deepcopy(known.past_key_values)  # type: ignore[attr-defined]
+        cache.batch_repeat_interleave(len(rows))
+        places = torch.arange(length, length + width - 1, device=model.device)
+        more = model.lm(
+            input_ids=ids[:, :-1],
+            position_ids=places.expand(len(rows), -1),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = torch.cat([logits, more.logits.float()], dim=1)
+    found = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+    sums: list[float] = found.where(real, 0.0).sum(-1).tolist()
+    return sums
+
+
+def _left_padded(
+    prompts: Sequence[Prompt], pad: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns ids, phi and mask int64[B, L], and the media of all prompts; phi counts those."""
+    length = max(len(prompt.ids) for prompt in prompts)
+    ids = torch.full((len(prompts), length), pad)
+    phi, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+    before = 0
+    for row, prompt in enumerate(prompts):
+        here = slice(length - len(prompt.ids), length)
+        looks = torch.tensor(prompt.phi)
+        ids[row, here] = torch.tensor(prompt.ids)
+        phi[row, here] = torch.where(looks > 0, looks + before, 0)
+        mask[row, here] = 1
+        before += len(prompt.media)
+    media = torch.cat([prompt.media for prompt in prompts])
+    return ids.to(device), phi.to(device), mask.to(device), media
+
+
+def _until(ids: list[int], ends: Sequence[int]) -> list[int]:
+    return next((ids[:i] for i, token in enumerate(ids) if token in ends), ids)

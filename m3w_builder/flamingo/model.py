@@ -1,23 +1,29 @@
-"""Flamingo: a Perceiver Resampler and gated cross-attention bridge a frozen encoder and LM.
+"""Flamingo: a Perceiver Resampler and gated cross-attention bridge a frozen encoder and a frozen LM.
 
-Only the images that exist are computed, and only for the text that looks at them: tokens are
-gathered by image (`segments`), so a token with phi = 0 has no attention to compute and gets
-exactly 0. Media and phi travel as arguments; nothing is parked on a module between calls.
+The LM's own forward runs; before its blocks 0, every, 2 every, ... a bridge adds what the token sees.
+Only the images that exist are computed, and only for the text that looks at them: tokens are gathered
+by image (`segments`), so a token with phi = 0 has no attention to compute and gets exactly 0.
 
-    B sequences of L tokens, D their width      M media in the batch, T frames each, S cells a frame
+    B rows of L tokens, D their width           M media in the batch, T frames each, S cells a frame
     R latents of width V per medium             Q the longest run of text that looks at one medium
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 
-from m3w_builder.flamingo.lm import CausalLM
-from m3w_builder.flamingo.presets import Shape
-from m3w_builder.flamingo.tokens import EOC
-from m3w_builder.flamingo.vision import CosineCells
+from m3w_builder.errors import TrainError
+from m3w_builder.flamingo.attention import Attention, Keys, Looking
+from m3w_builder.flamingo.config import Bridge
+from m3w_builder.flamingo.vision import Encoder
 
 
 class FeedForward(nn.Sequential):
@@ -33,36 +39,10 @@ class SquaredReLU(nn.Module):
         return F.relu(x).square()
 
 
-class Attention(nn.Module):
-    """Pre-norm attention of x [N, Q, dim] over a context [N, K, context]: -> [N, Q, dim].
-
-    Keys and values share one LayerNorm (F1 3.1.2).
-    """
-
-    def __init__(self, dim: int, context: int, *, heads: int, head: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(dim)
-        self.norm_context = nn.LayerNorm(context)
-        self.q = nn.Linear(dim, heads * head, bias=False)
-        self.kv = nn.Linear(context, 2 * heads * head, bias=False)
-        self.out = nn.Linear(heads * head, dim, bias=False)
-
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        q = self._heads(self.q(self.norm(x)))
-        k, v = map(self._heads, self.kv(self.norm_context(context)).chunk(2, dim=-1))
-        y = F.scaled_dot_product_attention(q, k, v)  # [N, heads, Q, head]
-        out: Tensor = self.out(y.transpose(1, 2).flatten(2))
-        return out
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
-
-
 class Resampler(nn.Module):
     """T x S visual features of a medium -> R latents, whatever T and S are (F1 Fig. 4)."""
 
-    def __init__(self, features: int, shape: Shape) -> None:
+    def __init__(self, features: int, shape: Bridge) -> None:
         super().__init__()
         dim = shape.visual
         self.project = nn.Linear(features, dim, bias=False)
@@ -72,9 +52,9 @@ class Resampler(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         x_f = self.project(features)  # [M, T, S, V]
-        x_f = x_f + temporal(self.times, x_f.shape[1])[:, None]
+        x_f = x_f + temporal(self.times, x_f.shape[1])[:, None].to(x_f.dtype)
         x_f = x_f.flatten(1, 2)  # [M, T * S, V]
-        x = self.latents.expand(len(x_f), -1, -1)
+        x = self.latents.to(x_f.dtype).expand(len(x_f), -1, -1)
         for layer in self.layers:
             x = layer(x, x_f)
         return x  # [M, R, V]
@@ -83,7 +63,7 @@ class Resampler(nn.Module):
 class ResamplerLayer(nn.Module):
     """The latents x attend to the features and to themselves: [M, R, V] -> [M, R, V]."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Bridge) -> None:
         super().__init__()
         dim = shape.visual
         self.attention = Attention(dim, dim, heads=shape.visual_heads, head=shape.head)
@@ -107,68 +87,192 @@ def temporal(times: Tensor, frames: int) -> Tensor:
     return stretched[0].T
 
 
-def segments(phi: Tensor, media: int) -> Tensor:
-    """Returns int64[M, Q], the flat positions of the text that looks at each medium.
-
-    Right-padded with phi.numel(): phi [[0, 1, 1, 2]], M = 2 -> [[1, 2], [3, 4]].
-    """
-    flat = phi.flatten()
-    sizes = torch.bincount(flat, minlength=media + 1)[1:]
-    order = flat.argsort(stable=True)[flat.numel() - int(sizes.sum()) :]  # without phi = 0
-    ends = sizes.cumsum(0)
-    medium = flat[order] - 1
-    column = torch.arange(len(order), device=phi.device) - (ends - sizes)[medium]
-    table = flat.new_full((media, int(sizes.max()) if media else 0), flat.numel())
-    table[medium, column] = order
-    return table
-
-
 class GatedCrossAttention(nn.Module):
     """GATED XATTN-DENSE (F1 Fig. 5): two tanh gates at 0, so that at first it changes nothing."""
 
-    def __init__(self, dim: int, visual: int, *, heads: int, head: int) -> None:
+    def __init__(self, dim: int, shape: Bridge) -> None:
         super().__init__()
-        self.attention = Attention(dim, visual, heads=heads, head=head)
+        self.gated = shape.gated
+        self.attention = Attention(dim, shape.visual, heads=shape.heads, head=shape.head)
         self.ffw = FeedForward(dim)
-        self.alpha_xattn = nn.Parameter(torch.zeros(()))
-        self.alpha_dense = nn.Parameter(torch.zeros(()))
+        self.alpha_xattn = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
+        self.alpha_dense = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
 
-    def forward(self, y: Tensor, media: Tensor, looking: Tensor) -> Tensor:
-        y = y + self.alpha_xattn.tanh() * self.look(y, media, looking)
-        dense: Tensor = self.ffw(y)
-        return y + self.alpha_dense.tanh() * dense  # [B, L, D]
+    def forward(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
+        seen = self.attention.look(y, media, looking)
+        y = y + self._open(self.alpha_xattn, seen)
+        return y + self._open(self.alpha_dense, self.ffw(y))  # [B, L, D]
 
-    def look(self, y: Tensor, media: Tensor, looking: Tensor) -> Tensor:
-        """Returns what each token sees of its image: [B, L, D], exactly 0 where phi = 0."""
-        if not looking.numel():
-            return torch.zeros_like(y)
-        flat = y.flatten(0, 1)
-        nobody = flat.new_zeros(1, flat.shape[1])  # the padding of `looking` points at this row
-        seen = self.attention(torch.cat([flat, nobody])[looking], media)  # [M, Q, D]
-        every = torch.cat([torch.zeros_like(flat), nobody]).index_put((looking,), seen)
-        return every[:-1].view_as(y)
+    def _open(self, alpha: Tensor, x: Tensor) -> Tensor:
+        return (alpha.tanh().to(x.dtype) * x) if self.gated else x
 
     def gates(self) -> tuple[float, float]:
-        """Returns |tanh| of the two gates."""
+        """Returns |tanh| of the two gates; (1, 1) without gates."""
+        if not self.gated:
+            return 1.0, 1.0
         return abs(self.alpha_xattn.tanh().item()), abs(self.alpha_dense.tanh().item())
 
 
-class Flamingo(nn.Module):
-    """The frozen LM and encoder with what is learnt between them: Resampler, gates, <EOC>."""
+@dataclass(slots=True)
+class Sight:
+    """What the tokens of one forward pass see, on its way through the LM to the bridges."""
 
-    def __init__(self, lm: CausalLM, shape: Shape) -> None:
+    media: Tensor  # [M, R, V]
+    phi: Tensor  # int64[B, L]
+    shape: Bridge
+    documents: Tensor | None = None  # int64[B, L]
+    keep: Tensor | None = None  # bool[B, L]: the positions whose logits are wanted
+    recompute: bool = False  # activations in the backward pass
+    keys: Keys | None = None  # of the media, kept from pass to pass in generation
+    _looking: dict[tuple[int, int], Looking] = field(default_factory=dict)
+
+    def looking(self, rows: int, tokens: int) -> Looking:
+        """Returns who looks where in a pass of that many rows and tokens.
+
+        Generation passes the prompt once and then single tokens, which see what the prompt's last
+        one saw; beams are further rows of the same prompt.
+        """
+        if (rows, tokens) not in self._looking:
+            phi = self.phi.repeat_interleave(rows // len(self.phi), dim=0)
+            phi = phi if tokens == phi.shape[1] else phi[:, -1:].expand(-1, tokens)
+            self._looking[rows, tokens] = Looking.at(
+                phi,
+                len(self.media),
+                form=self.shape.attention,
+                attend=self.shape.attend,
+                documents=self.documents,
+                keys=self.keys,
+            )
+        return self._looking[rows, tokens]
+
+
+class Eyes:
+    """Where the bridges find the sight of the pass that is under way; None for the bare LM."""
+
+    sight: Sight | None = None
+
+    @contextmanager
+    def on(self, sight: Sight) -> Iterator[None]:
+        """Lets the LM see for the length of a `with`."""
+        self.sight, before = sight, self.sight
+        try:
+            yield
+        finally:
+            self.sight = before
+
+
+class Bridged(nn.Module):
+    """A block of the LM with a bridge before it; to the LM it is the block that it was.
+
+    The bridge belongs to Flamingo, not to the LM: it is no submodule here.
+    """
+
+    def __init__(self, layer: nn.Module, bridge: GatedCrossAttention, eyes: Eyes) -> None:
         super().__init__()
-        self.every = shape.every
-        self.vision = CosineCells(shape.patch).requires_grad_(False)
-        self.lm = lm.requires_grad_(False)
-        self.resampler = Resampler(self.vision.width, shape)
+        self.layer = layer
+        self._own = (bridge, eyes)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("layer"), name)
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        bridge, eyes = self._own
+        if eyes.sight is None:
+            return self.layer(hidden_states, *args, **kwargs)
+        run = partial(self._run, bridge, eyes.sight, args, kwargs)
+        if eyes.sight.recompute:
+            return checkpoint(run, hidden_states, use_reentrant=False)
+        return run(hidden_states)
+
+    def _run(
+        self,
+        bridge: GatedCrossAttention,
+        sight: Sight,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        y: Tensor,
+    ) -> Any:
+        y = bridge(y, sight.media, sight.looking(*y.shape[:2]))
+        return self.layer(y, *args, **kwargs)
+
+
+class Words(nn.Module):
+    """The LM's input embedding with one learnt row more, of <EOC> (as Idefics decouples its own)."""
+
+    def __init__(self, known: nn.Module, eoc: nn.Parameter) -> None:
+        super().__init__()
+        self.known = known
+        self._own = (eoc,)
+
+    @property
+    def weight(self) -> Tensor:
+        weight: Tensor = self.known.weight  # type: ignore[assignment]
+        return weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        (eoc,) = self._own
+        new = ids >= len(self.weight)
+        known: Tensor = self.known(ids.masked_fill(new, 0))
+        return torch.where(new[..., None], eoc.to(known.dtype), known)
+
+
+class Head(nn.Module):
+    """The LM's output embedding with one learnt column more, of <EOC>, where logits are wanted."""
+
+    def __init__(self, known: nn.Module, eoc: nn.Parameter, eyes: Eyes) -> None:
+        super().__init__()
+        self.known = known
+        self._own = (eoc, eyes)
+
+    @property
+    def weight(self) -> Tensor:
+        weight: Tensor = self.known.weight  # type: ignore[assignment]
+        return weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        eoc, eyes = self._own
+        if eyes.sight is not None and eyes.sight.keep is not None:
+            x = x[eyes.sight.keep]  # [n, D]
+        logits = self.known(x)
+        return torch.cat([logits, (x @ eoc.to(x.dtype))[..., None].to(logits.dtype)], dim=-1)
+
+
+class Flamingo(nn.Module):
+    """The frozen LM and encoder with what is learnt between them: Resampler, bridges, <EOC>.
+
+    Takes the LM over: its blocks, its words and its head are wrapped in place.
+    """
+
+    def __init__(self, lm: PreTrainedModel, vision: Encoder, shape: Bridge) -> None:
+        super().__init__()
+        self.shape, self.eyes = shape, Eyes()
+        self.checkpointing = False
+        words, head = lm.get_input_embeddings(), lm.get_output_embeddings()
+        layers = _blocks(lm)
+        dim = words.weight.shape[1]
+        self.resampler = Resampler(vision.width, shape)
         self.bridges = nn.ModuleList(
-            GatedCrossAttention(shape.dim, shape.visual, heads=shape.heads, head=shape.head)
-            for _ in range(0, len(lm.blocks), shape.every)
+            GatedCrossAttention(dim, shape) for _ in range(0, len(layers), shape.every)
         )
-        self.eoc_in = nn.Parameter(torch.randn(shape.dim) * 0.02)
-        self.eoc_out = nn.Parameter(torch.randn(shape.dim) * 0.02)
+        spread = words.weight.float().std().item() if words.weight.device.type != "meta" else 0.02
+        self.eoc_in = nn.Parameter(torch.randn(dim) * spread)
+        self.eoc_out = nn.Parameter(torch.randn(dim) * spread)
+        self.size = head.weight.shape[0]  # the LM's vocabulary: the id of <EOC>
+        for number, bridge in enumerate(self.bridges):
+            place = number * shape.every
+            layers[place] = Bridged(layers[place], bridge, self.eyes)
+        lm.set_input_embeddings(Words(words, self.eoc_in))
+        lm.set_output_embeddings(Head(head, self.eoc_out, self.eyes))
+        self.lm = lm.requires_grad_(False)
+        self.vision = vision.requires_grad_(False)
         self.train()
+
+    @property
+    def device(self) -> torch.device:
+        return self.eoc_in.device
 
     def train(self, mode: bool = True) -> "Flamingo":
         """Sets the mode of the trained part; what is frozen stays in evaluation mode."""
@@ -178,34 +282,48 @@ class Flamingo(nn.Module):
         return self
 
     def see(self, frames: Tensor, times: list[int]) -> Tensor:
-        """Returns [M, R, V]: frames [sum(times), H, W, 3] encoded, then resampled per medium."""
+        """Returns [M, R, V]: frames uint8[sum(times), H, W, 3] encoded, then resampled per medium."""
         if not times:
-            return frames.new_zeros(0, 0, 0)
+            return self.eoc_in.new_zeros(0, self.shape.latents, self.shape.visual)
         with torch.no_grad():
             features = self.vision(frames).split(times)  # M of [T, S, width]
         media = dict[int, Tensor]()
         for t in sorted(set(times)):  # media of equal length in one go: no padded frames
             rows = [m for m, length in enumerate(times) if length == t]
-            latents = self.resampler(torch.stack([features[m] for m in rows]))
+            latents = self._resampled(torch.stack([features[m] for m in rows]))
             media.update(zip(rows, latents, strict=True))
         return torch.stack([media[m] for m in range(len(times))])
 
-    def forward(self, ids: Tensor, phi: Tensor, media: Tensor) -> Tensor:
-        """Returns logits [B, L, vocabulary + 1], the last column <EOC>; phi counts media from 1."""
-        looking = segments(phi, len(media))
-        y = self.words(ids) + self.lm.places.weight[: ids.shape[1]]
-        for i, block in enumerate(self.lm.blocks):
-            if i % self.every == 0:
-                y = self.bridges[i // self.every](y, media, looking)
-            y = block(y)
-        y = self.lm.norm(y)
-        return torch.cat([self.lm.head(y), (y @ self.eoc_out)[..., None]], dim=-1)
+    def _resampled(self, features: Tensor) -> Tensor:
+        if self.checkpointing and self.training:
+            latents: Tensor = checkpoint(self.resampler, features, use_reentrant=False)
+        else:
+            latents = self.resampler(features)
+        return latents
 
-    def words(self, ids: Tensor) -> Tensor:
-        """Returns the embeddings: the frozen LM's, and the learnt one for <EOC>."""
-        new = ids == EOC
-        known: Tensor = self.lm.words(ids.masked_fill(new, 0))
-        return torch.where(new[..., None], self.eoc_in, known)
+    def forward(
+        self,
+        ids: Tensor,
+        phi: Tensor,
+        media: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
+        """Returns logits [B, L, size + 1], the last column <EOC>; phi counts media from 1.
+
+        `positions` and `documents` [B, L] are those of several examples in a row (`Batch`), which do
+        not see each other; with `keep` bool[B, L] the logits of those positions alone: [n, size + 1].
+        """
+        mask = None if documents is None else together(documents)
+        recompute = self.checkpointing and self.training
+        sight = Sight(media, phi, self.shape, documents, keep, recompute)
+        with self.eyes.on(sight):
+            found = self.lm(
+                input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
+            )
+        logits: Tensor = found.logits
+        return logits
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yields what is learnt, with names: never a frozen weight."""
@@ -215,7 +333,25 @@ class Flamingo(nn.Module):
         """Returns |tanh| of the (attention, dense) gates, first block first (F2 Fig. 6)."""
         return [b.gates() for b in self.bridges if isinstance(b, GatedCrossAttention)]
 
+    def store_frozen(self, dtype: torch.dtype) -> None:
+        """Stores the frozen weights in `dtype` (F2 B.1.2: bfloat16); buffers, as of RoPE, stay."""
+        for weight in self.parameters():
+            if not weight.requires_grad:
+                weight.data = weight.data.to(dtype)
 
-def language_model(shape: Shape) -> CausalLM:
-    """Returns a fresh byte LM of the shape's size."""
-    return CausalLM(dim=shape.dim, layers=shape.layers, heads=shape.heads, context=shape.context)
+
+def together(documents: Tensor) -> Tensor:
+    """Returns bool[B, 1, L, L]: may a token attend to another: earlier, and of the same example."""
+    same = documents[:, :, None] == documents[:, None, :]
+    return same.tril()[:, None]
+
+
+def _blocks(lm: PreTrainedModel) -> nn.ModuleList:
+    """Returns the LM's list of blocks: the one of as many modules as its configuration has layers."""
+    count = getattr(lm.config, "num_hidden_layers", None)
+    for module in lm.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise TrainError(
+        f"lm: expected a decoder with a list of {count} blocks, found none in {type(lm).__name__}"
+    )

@@ -26,10 +26,10 @@ class Tokenizer:
     """Text to the ids of an LM of `size` tokens and back; `eoc` is one id more than the LM knows."""
 
     def __init__(self, backend: Backend, *, bos: int, eos: int, size: int) -> None:
-        self._backend = backend
-        self._backend.encode_special_tokens = True
-        self._backend.no_padding()
-        self._backend.no_truncation()
+        self.backend = backend
+        self.backend.encode_special_tokens = True
+        self.backend.no_padding()
+        self.backend.no_truncation()
         self.bos, self.eos, self.size = bos, eos, size
         self.eoc = size
         self.tag = tuple(self.encode("<image>"))
@@ -37,13 +37,13 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Returns the ids of `text`, never a special one; a lone surrogate becomes "?"."""
         clean = text.encode("utf-8", "replace").decode()
-        ids: list[int] = self._backend.encode(clean, add_special_tokens=False).ids
+        ids: list[int] = self.backend.encode(clean, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of the ordinary tokens alone."""
         known = [i for i in ids if i < self.size]
-        text: str = self._backend.decode(known, skip_special_tokens=True)
+        text: str = self.backend.decode(known, skip_special_tokens=True)
         return text
 
     def spell(self, ids: Iterable[int]) -> str:
@@ -86,7 +86,7 @@ class Tokenizer:
 
     def save(self, path: Path) -> None:
         """Writes tokenizer.json, and beside it the ids that this class adds to it."""
-        write_text(path, self._backend.to_str())
+        write_text(path, self.backend.to_str())
         ids = {"bos": self.bos, "eos": self.eos, "size": self.size}
         write_text(_beside(path), json.dumps(ids) + "\n")
 

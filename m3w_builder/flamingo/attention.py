@@ -1,0 +1,162 @@
+"""Attention of text to images, in three forms that give the same: by segments, by a mask, by FlexAttention.
+
+`segments` is the default: text is gathered by the image it looks at, so other images cost nothing and no
+mask exists. `dense` is SDPA over all media of the batch under a mask, `flex` the same as a block mask for
+CUDA. Only the masked two can let a token see all earlier images of its document (`attend = "all"`).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+from m3w_builder.errors import TrainError
+
+Keys = dict[nn.Module, tuple[Tensor, Tensor]]  # keys and values, of an attention over some media
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Who looks where: computed once per pass, used by every bridge."""
+
+    form: str
+    phi: Tensor  # int64[N], N = B * L
+    first: (
+        Tensor  # int64[N]: the first medium that the token may see; phi where only the last counts
+    )
+    order: Tensor  # int64[n]: flat positions of the tokens that see something, by medium
+    medium: Tensor  # int64[n]: theirs, from 0
+    column: Tensor  # int64[n]: place in the medium's run of text
+    longest: int  # Q
+    keys: "Keys | None" = None  # where attention keeps the keys of the media; None in training
+
+    @classmethod
+    def at(
+        cls,
+        phi: Tensor,
+        media: int,
+        *,
+        form: str = "segments",
+        attend: str = "last",
+        documents: Tensor | None = None,
+        keys: "Keys | None" = None,
+    ) -> "Looking":
+        """Returns the plan for phi int64[B, L] over `media` media."""
+        if attend == "all" and form == "segments":
+            form = "dense"
+        flat = phi.flatten()
+        sizes = torch.bincount(flat, minlength=media + 1)
+        if len(sizes) > media + 1:
+            raise TrainError(
+                f"phi: expected at most the {media} media of the batch, found {len(sizes) - 1}"
+            )
+        sizes = sizes[1:]
+        order = flat.argsort(stable=True)[flat.numel() - int(sizes.sum()) :]  # without phi = 0
+        medium = flat[order] - 1
+        column = torch.arange(len(order), device=phi.device) - (sizes.cumsum(0) - sizes)[medium]
+        longest = int(sizes.max()) if media else 0
+        first = _first(phi, documents) if attend == "all" else flat
+        return cls(form, flat, first, order, medium, column, longest, keys)
+
+
+def _first(phi: Tensor, documents: Tensor | None) -> Tensor:
+    """Returns int64[N]: the first medium that any token of the same example looks at."""
+    rows = torch.arange(len(phi), device=phi.device)[:, None]
+    number = torch.zeros_like(phi) if documents is None else documents
+    group = (rows * (phi.shape[1] + 1) + number).flatten()
+    flat = phi.flatten()
+    none = int(flat.max()) + 1 if flat.numel() else 1
+    least = flat.new_full((len(phi) * (phi.shape[1] + 1),), none)
+    least = least.scatter_reduce(0, group, torch.where(flat > 0, flat, none), "amin")
+    return least[group]
+
+
+class Attention(nn.Module):
+    """Pre-norm multi-head attention of x over a context, of width `dim` and `context`.
+
+    Keys and values share one LayerNorm (F1 3.1.2).
+    """
+
+    def __init__(self, dim: int, context: int, *, heads: int, head: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.norm_context = nn.LayerNorm(context)
+        self.q = nn.Linear(dim, heads * head, bias=False)
+        self.kv = nn.Linear(context, 2 * heads * head, bias=False)
+        self.out = nn.Linear(heads * head, dim, bias=False)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Returns [N, Q, dim]: x [N, Q, dim] over its own context [N, K, context]."""
+        q = self._heads(self.q(self.norm(x)))
+        k, v = self._keys(context)
+        y = F.scaled_dot_product_attention(q, k, v)  # [N, heads, Q, head]
+        out: Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return out
+
+    def look(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
+        """Returns what each token sees of its image: [B, L, D], exactly 0 where phi = 0."""
+        if not looking.longest:
+            return torch.zeros_like(y)
+        form = self._by_segment if looking.form == "segments" else self._by_mask
+        flat = y.flatten(0, 1)
+        seen = self.out(form(flat[looking.order], media, looking))  # [n, D]
+        return torch.zeros_like(flat, dtype=seen.dtype).index_put((looking.order,), seen).view_as(y)
+
+    def _by_segment(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
+        """Returns [n, heads * head] for y [n, D]: padded to Q per medium inside the attention alone."""
+        q = self.q(self.norm(y))  # [n, heads * head]
+        place = (looking.medium, looking.column)
+        padded = q.new_zeros(len(media), looking.longest, q.shape[1]).index_put(place, q)
+        k, v = self._keys_once(media, looking)
+        found = F.scaled_dot_product_attention(self._heads(padded), k, v)
+        return found.transpose(1, 2).flatten(2)[place]
+
+    def _by_mask(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
+        """Returns [n, heads * head] for y [n, D]: over all M * R latents, most of them masked."""
+        latents = media.shape[1]
+        k, v = (x.transpose(0, 1).flatten(1, 2)[None] for x in self._keys_once(media, looking))
+        q = self._heads(self.q(self.norm(y))[None])  # [1, heads, n, head]
+        first, last = looking.first[looking.order] - 1, looking.medium
+        if looking.form == "flex":
+
+            def sees(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+                return (key // latents >= first[query]) & (key // latents <= last[query])
+
+            mask = create_block_mask(sees, None, None, q.shape[2], k.shape[2], device=q.device.type)
+            found = _flex(q.device.type)(q, k, v, block_mask=mask)
+        else:
+            medium = torch.arange(k.shape[2], device=q.device) // latents
+            allowed = (medium >= first[:, None]) & (medium <= last[:, None])  # [n, M * R]
+            found = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        return found.transpose(1, 2).flatten(2)[0]
+
+    def _keys_once(self, media: Tensor, looking: Looking) -> tuple[Tensor, Tensor]:
+        """Returns the keys and values of the media, computed once where `looking` keeps them."""
+        if looking.keys is None:
+            return self._keys(media)
+        if self not in looking.keys:
+            looking.keys[self] = self._keys(media)
+        return looking.keys[self]
+
+    def _keys(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns keys and values [N, heads, K, head] of a context [N, K, context]."""
+        k, v = map(self._heads, self.kv(self.norm_context(context)).chunk(2, dim=-1))
+        return k, v
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+_COMPILED = {}
+
+
+def _flex(device: str):  # type: ignore[no-untyped-def]
+    """Returns FlexAttention: compiled on CUDA; as plain operations elsewhere, for tests."""
+    if device != "cuda":
+        return flex_attention
+    if device not in _COMPILED:
+        _COMPILED[device] = torch.compile(flex_attention, dynamic=True)
+    return _COMPILED[device]
