@@ -57,8 +57,8 @@ class Layout:
         assert len(self.ids) == len(self.phi)
         assert len(self.tags) == len(self.media) > 0
         assert self.phi == sorted(self.phi), "a later token looks at an earlier picture"
-        assert set(self.phi) - {0} == set(range(1, len(self.media) + 1))
         assert self.phi[-1] == len(self.media), "the query looks at another picture than its own"
+        assert set(self.phi) - {0} == set(range(1, len(self.media) + 1))
 
 
 def lay_out(
