@@ -38,6 +38,7 @@ from m3w_builder.flamingo.vision import Encoder
 FORMAT = "m3w-flamingo/2"
 CONFIG, LEARNT, DONE = "config.toml", "trained.safetensors", "run.json"
 LM, VISION = "lm", "vision"
+FILES = (CONFIG, LEARNT, DONE, LM, VISION)
 SAMPLED = 4096  # values of a weight that its fingerprint is made of
 
 

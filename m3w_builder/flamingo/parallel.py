@@ -106,7 +106,7 @@ def joined(parallel: str = "ddp", *, cpu: bool = False) -> Iterator[Ranks]:
     if world == 1:
         raise TrainError(
             'train.parallel = "fsdp": expected several processes, found one:'
-            " start it as torchrun --nproc-per-node N -m m3w_builder train ..."
+            " start it as torchrun --no-python --nproc-per-node N m3w train ..."
         )
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
