@@ -24,7 +24,9 @@ def train(
     output: Annotated[Path, typer.Option(help="Folder of the run.")],
     shards: Annotated[
         str | None,
-        typer.Argument(help="Finished shards: a folder or an address (default: the file's [datasets])."),
+        typer.Argument(
+            help="Finished shards: a folder or an address (default: the file's [datasets])."
+        ),
     ] = None,
     preset: Annotated[
         str, typer.Option(help="tiny (default), smollm2, flamingo-3b, flamingo-9b or flamingo-80b.")
@@ -51,7 +53,7 @@ def train(
 
     Example: m3w train out/ --output run/ --preset smollm2 --steps 200 --datasets interleaved,image_text
 
-    Example: torchrun --no-python --nproc-per-node 8 m3w train --config flamingo.toml --output run/
+    Example: torchrun --nproc-per-node 8 -m m3w_builder train --config flamingo.toml --output run/
     """
     entry = _entry()
     given = {"steps": steps, "batch": batch, "seed": seed, "workers": workers}

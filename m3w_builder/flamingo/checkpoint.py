@@ -112,6 +112,13 @@ def frozen(folder: Path, run: Run) -> Frozen:
         return Frozen(lm, tokenizer, vision.load(_sight(folder, run)))
 
 
+def words(folder: Path, run: Run) -> Tokenizer:
+    """Returns the tokenizer of a run's LM."""
+    if (folder / LM).is_dir():
+        return Tokenizer.read(folder / LM / language.TOKENIZER)
+    return language.load(run.lm)[1]
+
+
 def _sight(folder: Path, run: Run) -> configuration.Vision:
     if not (folder / VISION).is_dir():
         return run.vision

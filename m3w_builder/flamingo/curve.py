@@ -55,7 +55,9 @@ def svg(rows: Rows) -> str:
     for number, (name, line) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (_place(p, last, low, high) for p in line))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+        )
         x = LEFT + number * 150
         parts.append(f'<rect x="{x}" y="10" width="12" height="4" fill="{colour}"/>')
         parts.append(f'<text x="{x + 17}" y="16" fill="#222">{escape(name)}</text>')

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -23,8 +22,8 @@ from rich.console import Console
 from m3w_builder.errors import MediaError, TrainError
 from m3w_builder.files import make_folder, sweep
 from m3w_builder.flamingo import checkpoint, config, curve, pretrain, state, vision
-from m3w_builder.flamingo import log as logs
 from m3w_builder.flamingo import lm as language
+from m3w_builder.flamingo import log as logs
 from m3w_builder.flamingo.config import Run, Source
 from m3w_builder.flamingo.data import images, sources
 from m3w_builder.flamingo.data.loader import Mixture, batches
@@ -34,7 +33,8 @@ from m3w_builder.flamingo.generate import Prompt, generate
 from m3w_builder.flamingo.log import Log
 from m3w_builder.flamingo.model import Flamingo
 from m3w_builder.flamingo.parallel import Ranks, gathered, joined
-from m3w_builder.flamingo.train import Trainer
+from m3w_builder.flamingo.train import Row, Trainer
+from m3w_builder.flamingo.vision import contrastive
 
 # Of a run that goes on these may change: no update depends on them.
 FREE = {("train", key) for key in ("steps", "workers", "save_every", "max_rejected")}
@@ -103,10 +103,13 @@ def train(
             done |= {"lm": run.lm.steps} if (output / checkpoint.LM).is_dir() else {}
             done |= {"contrast": run.vision.steps} if (output / checkpoint.VISION).is_dir() else {}
             logs.cut(output, done)
-        with Log(output, console if ranks.first else Console(quiet=True), active=ranks.first) as log:
+        with Log(
+            output, console if ranks.first else Console(quiet=True), active=ranks.first
+        ) as log:
             if ranks.first:
-                _make_parts(output, run, sets, log)
+                _make_lm(output, run, sets, log)
             ranks.wait()
+            _make_encoder(output, run, sets, ranks, log)
             return _bridge(output, run, sets, ranks, log)
 
 
@@ -157,51 +160,60 @@ def _flat(table: Mapping[str, Any], *above: str) -> Iterator[tuple[tuple[str, ..
 # The frozen parts that are made here
 
 
-def _make_parts(output: Path, run: Run, sets: Mapping[str, Shards], log: Log) -> None:
-    """Trains the builtin encoder and LM that are not in the folder yet, and puts them there."""
+def _make_lm(output: Path, run: Run, sets: Mapping[str, Shards], log: Log) -> None:
+    """Trains the builtin LM that is not in the folder yet, and puts it there."""
+    folder, seed = output / checkpoint.LM, run.train.seed
+    if run.lm.source != "builtin" or run.lm.random or folder.is_dir():
+        return
+    torch.manual_seed(seed)
+    texts = list(sets.values())
+    tokenizer = pretrain.spelling(texts, run.lm, seed)
+    lm = language.builtin(run.lm, tokenizer.size)
+    rows = pretrain.rows(texts, tokenizer, run.examples.length, seed)
+    for _ in log.follow(pretrain.warm_up(lm, rows, run), run.lm.steps):
+        pass
+    checkpoint.put(folder, lambda to: language.save(to, lm, tokenizer))
+
+
+def _make_encoder(
+    output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, log: Log
+) -> None:
+    """Trains the builtin encoder that is not in the folder yet, on all ranks, and puts it there."""
+    folder = output / checkpoint.VISION
+    if run.vision.source != "builtin" or folder.is_dir():
+        return
     torch.manual_seed(run.train.seed)
-    if run.lm.source == "builtin" and not (output / checkpoint.LM).is_dir():
-        tokenizer = pretrain.spelling(list(sets.values()), run.lm, run.train.seed)
-        lm = language.builtin(run.lm, tokenizer.size)
-        rows = pretrain.rows(list(sets.values()), tokenizer, run.examples.length, run.train.seed)
-        for _ in log.follow(pretrain.warm_up(lm, rows, run), run.lm.steps):
+    encoder = vision.build(run.vision).to(ranks.device)
+    pairs = {name: one for name, one in sets.items() if one.kind == "image_text"}
+    if pairs and run.vision.steps:
+        tokenizer = checkpoint.words(output, run)
+        for _ in log.follow(_contrast(encoder, run, pairs, tokenizer, ranks), run.vision.steps):
             pass
-        checkpoint.put(output / checkpoint.LM, lambda to: language.save(to, lm, tokenizer))
-    if run.vision.source == "builtin" and not (output / checkpoint.VISION).is_dir():
-        encoder = vision.build(run.vision)
-        pairs = {name: one for name, one in sets.items() if one.kind == "image_text"}
-        if pairs and run.vision.steps:
-            _, tokenizer = language.open_folder(output / checkpoint.LM) if (
-                output / checkpoint.LM
-            ).is_dir() else language.load(run.lm)
-            for _ in log.follow(_contrast(encoder, run, pairs, tokenizer), run.vision.steps):
-                pass
-        elif run.vision.steps:
-            log.say("encoder: no image-text pairs to learn from, so its weights stay random")
-        checkpoint.put(
-            output / checkpoint.VISION, lambda to: vision.save(to, encoder, run.vision)
-        )
+    elif run.vision.steps:
+        log.say("encoder: no image-text pairs to learn from, so its weights stay random")
+    ranks.wait()
+    if ranks.first:
+        checkpoint.put(folder, lambda to: vision.save(to, encoder, run.vision))
+    ranks.wait()
 
 
 def _contrast(
-    encoder: vision.Encoder, run: Run, pairs: Mapping[str, Shards], tokenizer: Tokenizer
-) -> Iterator[logs.Row]:
-    """Trains the encoder on the pairs, in batches of vision.batch of each dataset."""
-    from m3w_builder.flamingo.vision import contrastive
-
+    encoder: vision.Encoder,
+    run: Run,
+    pairs: Mapping[str, Shards],
+    tokenizer: Tokenizer,
+    ranks: Ranks,
+) -> Iterator[Row]:
+    """Trains the encoder on the pairs, in batches of vision.batch of each dataset and rank."""
     datasets = {
         name: run.datasets[name].model_copy(update={"batch": run.vision.batch}) for name in pairs
     }
-    plain = {"mixing": "accumulate", "pairs_first": 0}
-    alone = run.model_copy(
-        update={"datasets": datasets, "train": run.train.model_copy(update=plain)}
-    )
-    towers = contrastive.towers(encoder, alone, tokenizer.size + 1)
-    optimiser = contrastive.adam(towers, alone)
-    mixture = Mixture(pairs, alone, tokenizer, size=encoder.size)
+    plain = run.train.model_copy(update={"mixing": "accumulate", "pairs_first": 0})
+    alone = run.model_copy(update={"datasets": datasets, "train": plain})
+    towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
+    mixture = Mixture(pairs, alone, tokenizer, ranks.rank, ranks.world, size=encoder.size)
     stream = batches(mixture, 0, run.vision.steps, run.train.workers)
-    yield from contrastive.fit(towers, optimiser, stream, alone)
-    encoder.eval().requires_grad_(False)
+    return contrastive.fit(towers, contrastive.adam(towers, alone), stream, alone)
 
 
 # The bridge
@@ -215,7 +227,12 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
     model = Flamingo(parts.lm, parts.vision, run.model)
     weights = {name: config.weight(run.datasets[name], one.kind) for name, one in sets.items()}
     mixture = Mixture(
-        sets, run, parts.tokenizer, ranks.rank, ranks.world, size=parts.vision.size,
+        sets,
+        run,
+        parts.tokenizer,
+        ranks.rank,
+        ranks.world,
+        size=parts.vision.size,
         colour=parts.vision.mean,
     )
     trainer = Trainer(model, run, weights, ranks)
@@ -230,7 +247,9 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
     if finished and trainer.progress.step % run.train.save_every:
         state.save(output, trainer)
     if not finished:
-        log.say(f"stopped after update {trainer.progress.step}: the same command goes on from there")
+        log.say(
+            f"stopped after update {trainer.progress.step}: the same command goes on from there"
+        )
     learnt = gathered(model.trained(), ranks)
     rows = logs.read(output)
     report = Report(
@@ -256,7 +275,7 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
 
     def stop(number: int, _frame: object) -> None:
         trainer.stopping = True
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -268,7 +287,7 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _losses(rows: Sequence[logs.Row], name: str) -> list[float]:
+def _losses(rows: Sequence[Row], name: str) -> list[float]:
     return [r["losses"][name] for r in rows if r["phase"] == "flamingo" and name in r["losses"]]
 
 
@@ -285,7 +304,12 @@ def _use_threads(run: Run) -> None:
 
 
 def caption(
-    run: Path, pictures: Sequence[Path], *, prompt: str = "", beams: int = 3, top_p: float | None = None
+    run: Path,
+    pictures: Sequence[Path],
+    *,
+    prompt: str = "",
+    beams: int = 3,
+    top_p: float | None = None,
 ) -> list[str]:
     """Returns the text that a finished run writes for each image file, after `prompt`."""
     model, tokenizer, settings = checkpoint.load(run)
@@ -297,9 +321,7 @@ def caption(
     prompts = [Prompt(head, [1] * len(head), one[None]) for one in media]
     most = settings.examples.pair_length
     seeds = range(len(prompts))
-    texts = generate(
-        model, tokenizer, prompts, beams=beams, top_p=top_p, limit=most, seeds=seeds
-    )
+    texts = generate(model, tokenizer, prompts, beams=beams, top_p=top_p, limit=most, seeds=seeds)
     return [text.strip() for text in texts]
 
 

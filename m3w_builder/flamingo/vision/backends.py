@@ -101,7 +101,9 @@ def timm(name: str, vision: Vision) -> Encoder:
     """Returns the timm model of that name; `vision.weights` is a file, "pretrained" or ""."""
     models = library("timm")
     if not models.is_model(name.partition(".")[0]):
-        raise TrainError(f"vision.source: expected a model of timm, found {name!r}: timm.list_models()")
+        raise TrainError(
+            f"vision.source: expected a model of timm, found {name!r}: timm.list_models()"
+        )
     options: dict[str, Any] = {}
     settings = models.get_pretrained_cfg(name)
     if settings is not None and settings.fixed_input_size:
@@ -141,9 +143,7 @@ def open_clip(name: str, vision: Vision) -> Encoder:
             device=torch.get_default_device(),
         )
         tower = whole.visual
-        return OpenClip(
-            tower, size=vision.image, mean=tower.image_mean, deviation=tower.image_std
-        )
+        return OpenClip(tower, size=vision.image, mean=tower.image_mean, deviation=tower.image_std)
 
 
 def lite(vision: Vision) -> Encoder:

@@ -40,7 +40,11 @@ def works() -> bool:
     """Returns whether torchvision can be imported."""
     try:
         import_module(NAME)
-    except (ImportError, RuntimeError, OSError):  # RuntimeError: "operator torchvision::nms does not exist"
+    except (
+        ImportError,
+        RuntimeError,
+        OSError,
+    ):  # RuntimeError: "operator torchvision::nms does not exist"
         _forget()
         return False
     return True
