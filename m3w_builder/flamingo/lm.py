@@ -79,7 +79,8 @@ def open_folder(folder: Path) -> tuple[PreTrainedModel, Tokenizer]:
 def frozen(model: PreTrainedModel) -> PreTrainedModel:
     """Returns the model, which no longer learns, in evaluation mode."""
     model.requires_grad_(False)
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def _pretrained(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:

@@ -77,12 +77,8 @@ class Tokenizer:
             show_progress=False,
         )
         backend.train_from_iterator(texts, trainer)
-        return cls(
-            backend,
-            bos=backend.token_to_id(BOS),
-            eos=backend.token_to_id(EOS),
-            size=backend.get_vocab_size(),
-        )
+        ids = backend.get_vocab()
+        return cls(backend, bos=ids[BOS], eos=ids[EOS], size=len(ids))
 
     def save(self, path: Path) -> None:
         """Writes tokenizer.json, and beside it the ids that this class adds to it."""
