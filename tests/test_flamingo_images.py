@@ -12,8 +12,8 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from m3w_builder.errors import MediaError  # noqa: E402
-from m3w_builder.flamingo.data.images import (  # noqa: E402
+from m3w_builder.errors import MediaError
+from m3w_builder.flamingo.data.images import (
     MEAN,
     Change,
     drawn,
@@ -118,7 +118,10 @@ def test_sixteen_bits_are_not_all_white() -> None:
         (b"<html>", "not_an_image"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image_unsupported"),
         (picture(90, 60)[:200], "image_damaged"),
-        (picture(900, 600)[:-4000], "image_damaged"),  # truncated: not grey at its end, but left out
+        (
+            picture(900, 600)[:-4000],
+            "image_damaged",
+        ),  # truncated: not grey at its end, but left out
         (picture(90, 60, encoding="png")[:-30], "image_damaged"),
     ],
 )

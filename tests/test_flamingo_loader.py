@@ -5,7 +5,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def test_every_epoch_holds_each_sample_once_whatever_the_ranks(
     folder: Path, cache: Cache, world: int
 ) -> None:
     ranks = [mixture(folder, cache, KINDS[:1], rank=r, world=world) for r in range(world)]
-    read = [key for step in range(PAGES) for m in ranks for key in m[step]["interleaved"].keys]  # noqa: SIM118
+    read = [key for step in range(PAGES) for m in ranks for key in m[step]["interleaved"].keys]
     assert len(read) == PAGES * 4 * world
     epochs = [read[at : at + PAGES] for at in range(0, len(read), PAGES)]
     assert all(len(set(epoch)) == PAGES for epoch in epochs)
@@ -209,7 +209,9 @@ def bad_pairs(path: Path) -> Path:
     record = {"kind": "image_text", "texts": [None, "A hill."], "images": ["jpg", None]}
     good = json.dumps({**record, "videos": [None, None]}).encode()
     hill = jpeg()
-    members = {f"{n:02}.{part}": data for n in range(4) for part, data in (("json", good), ("jpg", hill))}
+    members = {
+        f"{n:02}.{part}": data for n in range(4) for part, data in (("json", good), ("jpg", hill))
+    }
     bad = {"10.json": b"{", "10.jpg": hill, "11.json": good, "12.json": good, "12.jpg": b"<html>"}
     return tar(path, {**members, **bad, "13.json": good, "13.jpg": hill[:300]})
 
@@ -219,7 +221,7 @@ def test_bad_samples_leave_gaps_that_are_counted(tmp_path: Path, cache: Cache) -
     mixed = mixture(where, cache, ("image_text",), batch={"image_text": 4})
     found = [step["image_text"] for step in batches(mixed, 0, 4)]
     assert [len(batch) + sum(batch.rejected.values()) for batch in found] == [4] * 4
-    assert Counter(key for batch in found for key in batch.keys) == dict.fromkeys(  # noqa: SIM118
+    assert Counter(key for batch in found for key in batch.keys) == dict.fromkeys(
         ("00", "01", "02", "03"), 2
     )
     total = sum((Counter(batch.rejected) for batch in found), Counter[str]())
@@ -242,7 +244,9 @@ def test_too_many_bad_samples_end_the_run_with_their_reasons(
     assert "\n" not in said
 
 
-def test_shards_with_permuted_pictures_are_rejected_as_a_whole(tmp_path: Path, cache: Cache) -> None:
+def test_shards_with_permuted_pictures_are_rejected_as_a_whole(
+    tmp_path: Path, cache: Cache
+) -> None:
     pack = Pack()
     made = [swapped(page_sample(pack, number)) for number in range(24) if number % 4]
     write(tmp_path / "interleaved-000000.tar", made, pack)
@@ -265,12 +269,13 @@ def test_window_of_rejects_begins_anew() -> None:
         watch.add(step(bad), 0.5)
     assert watch.rejected == {"m3w": {"missing_part": 1350}}
     with pytest.raises(TrainError, match=r"found 540 of 600 \(missing_part 540\)"):
-        for _ in range(7):
-            watch.add(step(90), 0.5)
+        [watch.add(step(90), 0.5) for _ in range(7)]
 
 
 def test_each_rank_needs_a_sample(folder: Path, cache: Cache) -> None:
-    with pytest.raises(TrainError, match=r"^datasets.video_text: expected a sample for each of 4 ranks"):
+    with pytest.raises(
+        TrainError, match=r"^datasets.video_text: expected a sample for each of 4 ranks"
+    ):
         mixture(folder, cache, world=4)
 
 
@@ -297,9 +302,10 @@ def test_worker_that_is_killed_ends_in_one_line(folder: Path, cache: Cache) -> N
     next(stream)
     for pid in workers_of(os.getpid()):
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(TrainError, match=r"^a process that decodes died .*fewer train.workers") as error:
-        for _ in range(1000):
-            next(stream)
+    with pytest.raises(
+        TrainError, match=r"^a process that decodes died .*fewer train.workers"
+    ) as error:
+        list(islice(stream, 1000))
     assert "\n" not in str(error.value)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from m3w_builder.flamingo.data.order import Order, cut, permutation  # noqa: E402
+from m3w_builder.flamingo.data.order import Order, cut, permutation
 
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 
