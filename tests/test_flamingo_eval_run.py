@@ -19,6 +19,7 @@ from PIL import Image  # noqa: E402
 
 from m3w_builder.errors import InputError  # noqa: E402
 from m3w_builder.flamingo.data.tokens import Tokenizer  # noqa: E402
+from m3w_builder.flamingo.evaluation.ask import Evaluation, agreed, dispersed  # noqa: E402
 from m3w_builder.flamingo.evaluation.cases import Case, Cases, Media, Task  # noqa: E402
 from m3w_builder.flamingo.evaluation.prompts import (  # noqa: E402
     Layout,
@@ -27,7 +28,7 @@ from m3w_builder.flamingo.evaluation.prompts import (  # noqa: E402
     lay_out,
     trimmed,
 )
-from m3w_builder.flamingo.evaluation.run import Evaluation, dispersed, evaluate  # noqa: E402
+from m3w_builder.flamingo.evaluation.run import evaluate  # noqa: E402
 from m3w_builder.flamingo.evaluation.settings import Settings  # noqa: E402
 from m3w_builder.flamingo.evaluation.shots import Features, drawn, nearest, orders  # noqa: E402
 from m3w_builder.flamingo.evaluation.sights import Sights, features  # noqa: E402
@@ -205,9 +206,8 @@ def test_query_that_looks_at_another_picture_cannot_be_made() -> None:
 
 def test_continuation_is_spelt_as_in_a_shot_and_ends() -> None:
     words = Tokenizer.trained(["Output: red fox Output: owl " * 20], 300)
-    query = case("q")
     for label, ids in zip(
-        ("red fox", "owl"), continuations("class", query, ("red fox", "owl"), words), strict=True
+        ("red fox", "owl"), continuations("Output:", ("red fox", "owl"), words), strict=True
     ):
         assert ids[-1] == words.eoc
         assert words.encode("Output:") + ids[:-1] == words.encode(f"Output: {label}")
@@ -385,7 +385,30 @@ def test_ensemble_averages_orders_and_tells_how_far_they_agree(folder: Path) -> 
     assert [row["answered"] for row in rows] == [row in sure for row in rows]
     assert result["answered"]["coverage"] == pytest.approx(100 * len(sure) / 12)
     right = [row["score"] for row in sure]
-    assert result["answered"]["accuracy"] == pytest.approx(sum(right) / len(right))
+    assert result["answered"]["score"] == pytest.approx(sum(right) / len(right))
+
+
+def test_texts_of_several_orders_vote(folder: Path) -> None:
+    class Moody(Scripted):
+        def generate(self, prompts: Sequence[Prompt], *, beams: int, limit: int) -> list[str]:
+            super().generate(prompts, beams=beams, limit=limit)
+            return [f" a {colours[0]} thing" for colours in self.looks[-len(prompts) :]]
+
+    task, found = captions(folder)
+    settings = Settings(shots=(3,), ensemble=6, abstain_below=0.6, batch=4)
+    (result,), (rows,) = evaluate(Moody(), task, found, settings)
+    assert {row["agreement"] for row in rows} <= {1 / 3, 2 / 3, 1.0}
+    assert [row["answered"] for row in rows] == [row["agreement"] > 0.6 for row in rows]
+    assert result["answered"]["coverage"] == pytest.approx(
+        100 * sum(row["answered"] for row in rows) / len(rows)
+    )
+
+
+def test_most_frequent_text_is_the_answer() -> None:
+    row = agreed(["a", "b", "b", "c"])
+    assert (row["prediction"], row["agreement"]) == ("b", 0.5)
+    assert row["entropy"] == pytest.approx(1.5 * math.log(2))
+    assert agreed(["x", "y"])["prediction"] == "x"
 
 
 def test_dispersion_of_known_scores() -> None:

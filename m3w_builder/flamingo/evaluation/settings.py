@@ -16,7 +16,7 @@ class Settings(Section):
     rices: bool = Field(False, description="the most alike as shots, not drawn ones (F2 A.2)")
     ensemble: Count = Field(
         0,
-        description="orders of the shots whose log-likelihoods are averaged; the paper's 6 (F2 A.2)",
+        description="orders of the shots: log-likelihoods are averaged (F2 A.2: 6), texts vote",
     )
     abstain_below: Ratio = Field(
         0.0, description="agreement of the orders below which a case counts as not answered"

@@ -106,7 +106,8 @@ class Trained:
             found += [clip.mean(0) for clip in clips]
         vectors = torch.stack(found).cpu()
         length = vectors.norm(dim=-1, keepdim=True).clamp(min=torch.finfo().tiny)
-        return vectors / length
+        unit: Tensor = vectors / length
+        return unit
 
     def generate(self, prompts: Sequence[Prompt], *, beams: int, limit: int) -> list[str]:
         with self._precision():
