@@ -485,7 +485,7 @@ def _rank(rank: int, world: int, folder: str, out: str) -> None:
 
     dist.init_process_group("gloo", init_method=f"file://{out}/meet", rank=rank, world_size=world)
     task, found = captions(Path(folder))
-    results = evaluate(Scripted(), task, found, Settings(shots=(0, 2)))
+    results = evaluate(Scripted(), task, found, Settings(shots=(0, 2), rices=True))
     Path(out, f"{rank}.json").write_text(json.dumps(results))
     dist.destroy_process_group()
 
@@ -514,7 +514,9 @@ def test_processes_come_to_the_result_of_one(folder: Path, tmp_path: Path) -> No
         _rank, (2, str(folder), str(tmp_path)), nprocs=2, start_method="spawn", join=True
     )
     assert context is None
-    alone = json.loads(json.dumps(evaluate(Scripted(), *captions(folder), Settings(shots=(0, 2)))))
+    alone = json.loads(
+        json.dumps(evaluate(Scripted(), *captions(folder), Settings(shots=(0, 2), rices=True)))
+    )
     both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert both == [alone, alone]
     assert len({row["id"] for row in alone[1][0]}) == len(alone[1][0])

@@ -23,7 +23,7 @@ from m3w_builder.flamingo.evaluation.subject import Subject
 from m3w_builder.flamingo.generate import Prompt
 
 LISTED = 5  # labels whose scores a case lists, the best first
-DEFAULT_LIMIT = 64  # new tokens where there is no support to tell how long answers are
+MOST = 64  # new tokens at most, unless told otherwise: a pair of training has no more
 
 Row = dict[str, Any]
 Asked = tuple[
@@ -155,10 +155,10 @@ class Evaluation:
         return self._choices[1]
 
     def _longest(self) -> int:
-        """Returns the tokens of the longest answer of the support, and its end."""
+        """Returns the tokens of the longest answer of the support, with its end, up to MOST."""
         encode = self.subject.tokenizer.encode
-        lengths = (len(encode(f" {case.output}")) for case in self.cases.support)
-        return max(lengths, default=DEFAULT_LIMIT - 1) + 1
+        lengths = (len(encode(f" {case.output}")) + 1 for case in self.cases.support)
+        return min(max(lengths, default=MOST), MOST)
 
 
 def dispersed(labels: Sequence[str], scores: Sequence[Sequence[float]]) -> Row:

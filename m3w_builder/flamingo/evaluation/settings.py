@@ -23,7 +23,8 @@ class Settings(Section):
     )
     beams: Positive = Field(3, description="of open-ended answers (F2 B.1.5)")
     limit: Count = Field(
-        0, description="new tokens at most; 0 = as many as the longest answer of the support has"
+        0,
+        description="new tokens; 0 = as many as the longest answer of the support has, at most 64",
     )
     queries: Count | None = Field(
         None,

@@ -3,10 +3,12 @@
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as encoded
@@ -89,22 +91,26 @@ def features(
 def _computed(
     subject: Subject, media: Sequence[Media], tick: Callable[[int, int], None]
 ) -> Features:
-    known = torch.zeros(len(media), dtype=torch.bool)
-    parts = list[Tensor]()
-    for start in range(0, len(media), AT_ONCE):
-        loaded = list[list[Pixels]]()
-        for number, one in enumerate(media[start : start + AT_ONCE], start):
-            try:
-                loaded.append(frames(one, subject.size, subject.colour))
-            except MediaError:
-                continue  # told when the case is asked, or another shot is taken
-            known[number] = True
+    """Returns the features of media; of several ranks each computes a share."""
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    found = dict[int, Tensor]()
+    mine = range(rank, len(media), world)
+    for start in range(0, len(mine), AT_ONCE):
+        loaded = dict[int, list[Pixels]]()
+        for number in mine[start : start + AT_ONCE]:
+            with suppress(MediaError):  # told when the case is asked, or another shot is taken
+                loaded[number] = frames(media[number], subject.size, subject.colour)
         if loaded:
-            parts.append(subject.pooled(loaded).float().cpu())
-        tick(min(start + AT_ONCE, len(media)), len(media))
-    vectors = torch.zeros(len(media), parts[0].shape[1] if parts else 1)
-    if parts:
-        vectors[known] = torch.cat(parts)
+            found.update(zip(loaded, subject.pooled([*loaded.values()]).cpu(), strict=True))
+        tick(min((start + AT_ONCE) * world, len(media)), len(media))
+    if world > 1:
+        parts: list[dict[int, Tensor]] = [{}] * world
+        dist.all_gather_object(parts, found)
+        found = {number: vector for part in parts for number, vector in part.items()}
+    width = max((len(vector) for vector in found.values()), default=1)
+    vectors, known = torch.zeros(len(media), width), torch.zeros(len(media), dtype=torch.bool)
+    for number, vector in found.items():
+        vectors[number], known[number] = vector, True
     return Features(vectors, known)
 
 
