@@ -74,6 +74,8 @@ class Evaluation:
 
     def _asked(self, case: Case, shots: int) -> Asked:
         try:
+            if not case.output.strip():
+                raise CaseError("no_reference")
             self._sights.want(case.media)
             examples = self._shots(case, shots)
             room = max(map(len, self._continuations(case))) if self.task.closed else self._limit

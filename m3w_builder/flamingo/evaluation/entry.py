@@ -131,7 +131,7 @@ def describe(
     if task.form == "question":
         raise InputError(f"{folder}: expected captions or classes as examples, found questions")
     copy = tasks.load(task, folder)
-    query = [Case(str(path), Media(path)) for path in dict.fromkeys(pictures)]
+    query = [Case(str(path), Media(path), ("?",)) for path in dict.fromkeys(pictures)]
     asked = {case.media.path.resolve() for case in query}
     support = [case for case in copy.query if case.media.path.resolve() not in asked]
     if len(support) < shots:
