@@ -108,7 +108,7 @@ def augment(picture: Image.Image, change: Change) -> Image.Image:
     scale, saturation = change.contrast * change.brightness, change.saturation
     if scale == saturation == change.contrast == 1:
         return picture
-    mean = np.asarray(picture.resize((1, 1), Image.Resampling.BOX)) @ GREY  # 0..255
+    mean = np.asarray(picture.reduce(picture.size)) @ GREY  # 0..255
     colours = scale * (saturation * np.eye(3) + (1 - saturation) * GREY)
     moved = np.full((3, 1), (1 - change.contrast) * change.brightness * mean.item())
     return picture.convert("RGB", tuple(np.hstack([colours, moved]).ravel().tolist()))
