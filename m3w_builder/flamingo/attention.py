@@ -60,7 +60,8 @@ class Looking:
         column = torch.arange(len(order), device=phi.device) - (sizes.cumsum(0) - sizes)[medium]
         longest = int(sizes.max()) if media else 0
         since = flat if first is None else first.flatten()
-        return cls(form, since, order, medium, medium * longest + column, longest, keys)
+        slot = medium * longest + column
+        return cls(form, since, order, medium, slot, longest, keys)
 
 
 def first_seen(phi: Tensor, documents: Tensor | None = None) -> Tensor:
