@@ -253,7 +253,8 @@ def test_picture_is_described_after_examples(
     assert found[0] == found[2]
     assert all(len(one.shots) == 4 for one in found)
     assert "3.jpg" not in found[1].shots
-    assert all(0 < one.agreement <= 1 and one.entropy >= 0 for one in found)
+    assert all(one.orders == 3 and one.entropy >= 0 for one in found)
+    assert {one.agreement for one in found} <= {1 / 3, 2 / 3, 1.0}
     with pytest.raises(InputError, match="expected 99 other pictures as examples, found 12"):
         describe(subject, [new], photos, 99, chosen)
     new.write_text("no picture")

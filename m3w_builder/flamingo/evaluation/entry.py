@@ -110,7 +110,8 @@ class Described:
 
     image: str
     caption: str
-    agreement: float  # share of the orders of the shots that give this very answer
+    orders: int  # of the shots that were tried; one alone says nothing of the confidence
+    agreement: float  # share of them that give this very answer
     entropy: float  # of the answers of all orders, in nats
     shots: tuple[str, ...]
 
@@ -153,9 +154,8 @@ def _readable(row: Row) -> Row:
 
 
 def _described(row: Row) -> Described:
-    return Described(
-        row["id"], row["prediction"], row["agreement"], row["entropy"], tuple(row["shots"])
-    )
+    sure = (row["orders"], row["agreement"], row["entropy"])
+    return Described(row["id"], row["prediction"], *sure, tuple(row["shots"]))
 
 
 @contextmanager

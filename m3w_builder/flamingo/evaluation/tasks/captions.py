@@ -73,7 +73,7 @@ def _karpathy(layout: Layout, name: str, split: str, home: str) -> Cases:
         found[row["split"]].append(Case(key, media, texts(file, row, "sentences", "raw")))
     if not found[split]:
         raise InputError(f"{file}: expected images of the split {split!r}, found none")
-    return Cases(found[split], found[support])
+    return Cases(found[split], found[support] if split != support else ())
 
 
 def _places(name: str) -> tuple[str, ...]:
