@@ -63,7 +63,6 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "bloom": BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=3, n_head=2, **_NONE),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, **_NONE),
 }
-ATTENTIVE = [name for name in CONFIGS if name != "mamba"]  # with a cache of keys and values
 
 
 class Cells(Encoder):
