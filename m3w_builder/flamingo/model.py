@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
@@ -99,8 +100,9 @@ class GatedCrossAttention(nn.Module):
         self.gated = shape.gated
         self.attention = Attention(dim, shape.visual, heads=shape.heads, head=shape.head)
         self.ffw = FeedForward(dim)
-        self.alpha_xattn = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
-        self.alpha_dense = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
+        # Of one element, not of none: FSDP2 shards no scalars.
+        self.alpha_xattn = nn.Parameter(torch.zeros(1), requires_grad=shape.gated)
+        self.alpha_dense = nn.Parameter(torch.zeros(1), requires_grad=shape.gated)
 
     def forward(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
         seen = self.attention.look(y, media, looking)
@@ -109,12 +111,6 @@ class GatedCrossAttention(nn.Module):
 
     def _open(self, alpha: Tensor, x: Tensor) -> Tensor:
         return (alpha.tanh().to(x.dtype) * x) if self.gated else x
-
-    def gates(self) -> tuple[float, float]:
-        """Returns |tanh| of the two gates; (1, 1) without gates."""
-        if not self.gated:
-            return 1.0, 1.0
-        return abs(self.alpha_xattn.tanh().item()), abs(self.alpha_dense.tanh().item())
 
 
 @dataclass(slots=True)
@@ -222,30 +218,33 @@ class Bridged(Around):
 
 
 class Words(Around):
-    """The LM's input embedding with one learnt row more: Words(embedding, row of <EOC>, its id).
+    """The LM's input embedding with one learnt row more, of <EOC>: Words(embedding, Flamingo).
 
-    As Idefics decouples its own.
+    As Idefics decouples its own. The row is a parameter of Flamingo and asked for at each pass: FSDP2
+    replaces parameters.
     """
 
     def forward(self, ids: Tensor) -> Tensor:
-        eoc, number = self._own
-        new = ids >= number
+        (flamingo,) = self._own
+        new = ids >= flamingo.size
         known: Tensor = self.known(ids.masked_fill(new, 0))
-        return torch.where(new[..., None], eoc.to(known.dtype), known)
+        return torch.where(new[..., None], flamingo.eoc_in.to(known.dtype), known)
 
 
 class Head(Around):
     """The LM's output embedding with one learnt column more, where logits are wanted.
 
-    Head(embedding, column of <EOC>, eyes).
+    Head(embedding, Flamingo).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        eoc, eyes = self._own
-        if eyes.sight is not None and eyes.sight.keep is not None:
-            x = x[eyes.sight.keep]  # [n, D]
+        (flamingo,) = self._own
+        sight = flamingo.eyes.sight
+        if sight is not None and sight.keep is not None:
+            x = x[sight.keep]  # [n, D]
         logits = self.known(x)
-        return torch.cat([logits, (x @ eoc.to(x.dtype))[..., None].to(logits.dtype)], dim=-1)
+        new = x @ flamingo.eoc_out.to(x.dtype)
+        return torch.cat([logits, new[..., None].to(logits.dtype)], dim=-1)
 
 
 class Flamingo(nn.Module):
@@ -260,7 +259,7 @@ class Flamingo(nn.Module):
         self.checkpointing = False
         words: Any = lm.get_input_embeddings()
         head: Any = lm.get_output_embeddings()
-        layers = _blocks(lm)
+        layers = blocks(lm)
         self.packs = packs(lm)
         dim = getattr(lm.config.get_text_config(), "hidden_size", words.weight.shape[1])
         self.resampler = Resampler(vision.width, shape)
@@ -273,8 +272,8 @@ class Flamingo(nn.Module):
         for number, bridge in enumerate(self.bridges):
             place = number * shape.every
             layers[place] = Bridged(layers[place], bridge, self.eyes)
-        lm.set_input_embeddings(Words(words, self.eoc_in, self.size))
-        lm.set_output_embeddings(Head(head, self.eoc_out, self.eyes))
+        lm.set_input_embeddings(Words(words, self))
+        lm.set_output_embeddings(Head(head, self))
         lm.generation_config = GenerationConfig()  # its own holds penalties, as of repetition
         self.lm = lm.requires_grad_(False)
         self.vision = vision.requires_grad_(False)
@@ -369,14 +368,27 @@ class Flamingo(nn.Module):
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
     def gates(self) -> list[tuple[float, float]]:
-        """Returns |tanh| of the (attention, dense) gates, first block first (F2 Fig. 6)."""
-        return [b.gates() for b in self.bridges if isinstance(b, GatedCrossAttention)]
+        """Returns |tanh| of the (attention, dense) gates, first block first (F2 Fig. 6).
+
+        (1, 1) without gates.
+        """
+        if not self.shape.gated:
+            return [(1.0, 1.0)] * len(self.bridges)
+        bridges = [b for b in self.bridges if isinstance(b, GatedCrossAttention)]
+        alphas = [whole(a.detach()) for b in bridges for a in (b.alpha_xattn, b.alpha_dense)]
+        found = torch.cat(alphas).tanh().abs().view(-1, 2).tolist()
+        return [(attention, dense) for attention, dense in found]
 
     def store_frozen(self, dtype: torch.dtype) -> None:
         """Stores the frozen weights in `dtype` (F2 B.1.2: bfloat16); buffers, as of RoPE, stay."""
         for weight in self.parameters():
             if not weight.requires_grad:
                 weight.data = weight.data.to(dtype)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Returns a tensor that FSDP2 may have sharded; with shards every rank has to ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def together(documents: Tensor, attention: str = "sdpa") -> Tensor:
@@ -438,7 +450,7 @@ def _like(weights: Tensor) -> Tensor:
     return torch.randn(weights.shape[1]) * spread
 
 
-def _blocks(lm: PreTrainedModel) -> nn.ModuleList:
+def blocks(lm: PreTrainedModel) -> nn.ModuleList:
     """Returns the LM's list of blocks: the one of as many modules as its configuration has layers."""
     count = getattr(lm.config.get_text_config(), "num_hidden_layers", None)
     for module in lm.modules():
