@@ -35,6 +35,7 @@ from m3w_builder.flamingo.model import Flamingo
 from m3w_builder.flamingo.parallel import Ranks, gathered, joined
 from m3w_builder.flamingo.train import Row, Trainer
 from m3w_builder.flamingo.vision import contrastive
+from m3w_builder.flamingo.vision import entry as contrast
 
 # Of a run that goes on these may change: no update depends on them.
 FREE = {("train", key) for key in ("steps", "workers", "save_every", "max_rejected")}
@@ -204,14 +205,18 @@ def _contrast(
     tokenizer: Tokenizer,
     ranks: Ranks,
 ) -> Iterator[Row]:
-    """Trains the encoder on the pairs, in batches of vision.batch of each dataset and rank."""
-    datasets = {
-        name: run.datasets[name].model_copy(update={"batch": run.vision.batch}) for name in pairs
-    }
-    plain = run.train.model_copy(update={"mixing": "accumulate", "pairs_first": 0})
-    alone = run.model_copy(update={"datasets": datasets, "train": plain})
+    """Trains the encoder on the pairs; yields log rows."""
+    alone = contrast.alone(run, pairs)
     towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
-    mixture = Mixture(pairs, alone, tokenizer, ranks.rank, ranks.world, size=encoder.size)
+    mixture = Mixture(
+        pairs,
+        alone,
+        tokenizer,
+        ranks.rank,
+        ranks.world,
+        size=encoder.size,
+        colour=encoder.mean,
+    )
     stream = batches(mixture, 0, run.vision.steps, run.train.workers)
     return contrastive.fit(towers, contrastive.adam(towers, alone), stream, alone)
 
@@ -274,7 +279,7 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
     """Lets SIGTERM and SIGINT end training after the update under way; a second one ends it at once."""
 
     def stop(number: int, _frame: object) -> None:
-        trainer.stopping = True
+        trainer.stop_asked = True
         signal.signal(number, before[signal.Signals(number)])
 
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
