@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from m3w_builder.config import toml
 from m3w_builder.errors import MediaError, TrainError
 from m3w_builder.files import make_folder, sweep
 from m3w_builder.flamingo import checkpoint, config, curve, pretrain, state, vision
@@ -86,6 +87,16 @@ def configured(
             )
     chosen = {n: s for n, s in run.datasets.items() if datasets is None or n in datasets}
     return run.model_copy(update={"datasets": chosen})
+
+
+def printed(shards: str | None = None, **options: Any) -> str:
+    """Returns the configuration that `configured` gives as TOML; without datasets where none are named."""
+    names = ("path", "preset")
+    run = config.load(**{n: options[n] for n in names if n in options})
+    if shards is not None or run.datasets:
+        return toml.as_toml(configured(shards, **options))
+    tables = {n: v for n, v in options.items() if n not in (*names, "datasets")}
+    return toml.as_toml(config.load(options.get("path"), options.get("preset", ""), **tables))
 
 
 def train(
@@ -328,6 +339,11 @@ def caption(
     seeds = range(len(prompts))
     texts = generate(model, tokenizer, prompts, beams=beams, top_p=top_p, limit=most, seeds=seeds)
     return [text.strip() for text in texts]
+
+
+def export(run: Path, output: Path) -> None:
+    """Writes a folder with every weight of a finished run, the frozen ones too."""
+    checkpoint.export(run, output)
 
 
 def _picture(path: Path, size: int, colour: images.Colour) -> images.Pixels:
