@@ -41,7 +41,9 @@ class Sizes:
     layers: int = 4
     heads: int = 8
     vocabulary: int = 8187
-    visual: int = 256  # of the encoder and of the Resampler, which open_flamingo does not tell apart
+    visual: int = (
+        256  # of the encoder and of the Resampler, which open_flamingo does not tell apart
+    )
     length: int = 256  # tokens of a document
     side: int = 224  # pixels
     patch: int = 32

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,9 @@ def mix_rows(
     return [*found, Row(f"{name}_{OURS}", count, mine, our, bf16, device)]
 
 
-def _their_step(model: Any, slots: Mapping[str, tuple[float, peers.Padded]], sizes: Sizes) -> Losses:
+def _their_step(
+    model: Any, slots: Mapping[str, tuple[float, peers.Padded]], sizes: Sizes
+) -> Losses:
     new = (sizes.words.eoc, sizes.words.image)  # the rows of its embedding that it learns
     return peers.open_flamingo_step(model, slots, new)
 
@@ -240,8 +243,11 @@ def table(found: Mapping[str, Any]) -> str:
             least, median = found[f"{name}_ms"], found[f"{name}_ms_median"]
             lines.append(f"| {name} | {least:.0f} ({median:.0f}) | {found[key]:.0f} |")
     lines.append("")
+    lines += [f"{key}: {found[key]}" for key in found if key.startswith("trainer_")]
     lines += [f"{key}: {found[key]}" for key in found if key.endswith(f"_over_{OPEN}")]
-    lines += [f"{key}: {found[key]:.2g}" for key in ("loss_apart", "gradient_apart") if key in found]
+    lines += [
+        f"{key}: {found[key]:.2g}" for key in ("loss_apart", "gradient_apart") if key in found
+    ]
     return "\n".join([*lines, *filter(None, [found.get("peers")])])
 
 
@@ -254,6 +260,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--bf16", action="store_true", help="the mix in bfloat16, too")
     arguments.add_argument("--peers", type=Path, help="folder that keeps the peers between runs")
     arguments.add_argument("--gpu", action="store_true", help="the flamingo-3b shape on CUDA")
+    arguments.add_argument("--documents", type=int, default=32, help="of an update, with --gpu")
+    arguments.add_argument("--updates", type=int, default=30, help="of the trainer, with --gpu")
     args = arguments.parse_args(argv)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -263,7 +271,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         except peers.Unavailable as error:
             missing = str(error)
         if args.gpu:
-            found = gpu_figures(Path(temporary), repeats=args.repeats, missing=missing)
+            gpu = import_module("benchmarks.train_gpu")  # which needs webdataset
+            options = {"documents": args.documents, "updates": args.updates, "missing": missing}
+            found = gpu.figures(Path(temporary), repeats=args.repeats, **options)
         else:
             found = measured(Sizes(), repeats=args.repeats, bf16=args.bf16, missing=missing)
     print(json.dumps(found) if args.json else table(found))
