@@ -5,7 +5,10 @@ mask exists. `dense` is SDPA over all media of the batch under a mask, `flex` th
 CUDA. Only the masked two can let a token see all earlier images of its document (`attend = "all"`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +25,7 @@ class Looking:
     """Who looks where: computed once per pass, used by every bridge."""
 
     form: str
-    phi: Tensor  # int64[N], N = B * L
-    first: (
-        Tensor  # int64[N]: the first medium that the token may see; phi where only the last counts
-    )
+    first: Tensor  # int64[N], N = B * L: the first medium that a token sees; phi is the last
     order: Tensor  # int64[n]: flat positions of the tokens that see something, by medium
     medium: Tensor  # int64[n]: theirs, from 0
     column: Tensor  # int64[n]: place in the medium's run of text
@@ -39,12 +39,14 @@ class Looking:
         media: int,
         *,
         form: str = "segments",
-        attend: str = "last",
-        documents: Tensor | None = None,
+        first: Tensor | None = None,
         keys: "Keys | None" = None,
     ) -> "Looking":
-        """Returns the plan for phi int64[B, L] over `media` media."""
-        if attend == "all" and form == "segments":
+        """Returns the plan for phi int64[B, L] over `media` media; with `first`, from that one on.
+
+        Raises TrainError where phi counts further than the media go.
+        """
+        if first is not None and form == "segments":
             form = "dense"
         flat = phi.flatten()
         sizes = torch.bincount(flat, minlength=media + 1)
@@ -57,12 +59,12 @@ class Looking:
         medium = flat[order] - 1
         column = torch.arange(len(order), device=phi.device) - (sizes.cumsum(0) - sizes)[medium]
         longest = int(sizes.max()) if media else 0
-        first = _first(phi, documents) if attend == "all" else flat
-        return cls(form, flat, first, order, medium, column, longest, keys)
+        since = flat if first is None else first.flatten()
+        return cls(form, since, order, medium, column, longest, keys)
 
 
-def _first(phi: Tensor, documents: Tensor | None) -> Tensor:
-    """Returns int64[N]: the first medium that any token of the same example looks at."""
+def first_seen(phi: Tensor, documents: Tensor | None = None) -> Tensor:
+    """Returns int64[B, L]: the first medium that any token of the same example looks at."""
     rows = torch.arange(len(phi), device=phi.device)[:, None]
     number = torch.zeros_like(phi) if documents is None else documents
     group = (rows * (phi.shape[1] + 1) + number).flatten()
@@ -70,7 +72,7 @@ def _first(phi: Tensor, documents: Tensor | None) -> Tensor:
     none = int(flat.max()) + 1 if flat.numel() else 1
     least = flat.new_full((len(phi) * (phi.shape[1] + 1),), none)
     least = least.scatter_reduce(0, group, torch.where(flat > 0, flat, none), "amin")
-    return least[group]
+    return least[group].view_as(phi)
 
 
 class Attention(nn.Module):
@@ -122,7 +124,7 @@ class Attention(nn.Module):
         first, last = looking.first[looking.order] - 1, looking.medium
         if looking.form == "flex":
 
-            def sees(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            def sees(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
                 return (key // latents >= first[query]) & (key // latents <= last[query])
 
             mask = create_block_mask(sees, None, None, q.shape[2], k.shape[2], device=q.device.type)
@@ -131,7 +133,8 @@ class Attention(nn.Module):
             medium = torch.arange(k.shape[2], device=q.device) // latents
             allowed = (medium >= first[:, None]) & (medium <= last[:, None])  # [n, M * R]
             found = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-        return found.transpose(1, 2).flatten(2)[0]
+        flat: Tensor = found.transpose(1, 2).flatten(2)[0]
+        return flat
 
     def _keys_once(self, media: Tensor, looking: Looking) -> tuple[Tensor, Tensor]:
         """Returns the keys and values of the media, computed once where `looking` keeps them."""
@@ -150,13 +153,8 @@ class Attention(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-_COMPILED = {}
-
-
-def _flex(device: str):  # type: ignore[no-untyped-def]
+@cache
+def _flex(device: str) -> Callable[..., Any]:
     """Returns FlexAttention: compiled on CUDA; as plain operations elsewhere, for tests."""
-    if device != "cuda":
-        return flex_attention
-    if device not in _COMPILED:
-        _COMPILED[device] = torch.compile(flex_attention, dynamic=True)
-    return _COMPILED[device]
+    attention: Callable[..., Any] = flex_attention
+    return torch.compile(attention, dynamic=True) if device == "cuda" else attention

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class Nucleus(LogitsProcessor):
     def __init__(self, top_p: float, temperature: float, dice: Sequence[Random]) -> None:
         self._top_p, self._temperature, self._dice = top_p, temperature, dice
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def __call__(self, _: Tensor, scores: Tensor) -> Tensor:
         draws = torch.tensor([one.random() for one in self._dice], dtype=torch.float64)
         tokens = nucleus(scores.float().cpu() / self._temperature, self._top_p, draws)
         only = torch.full_like(scores, -torch.inf)
@@ -99,8 +100,9 @@ def generate(
     if top_p is not None:
         dice = [Random(str(seed)) for seed in seeds or range(len(prompts))]
         processors.append(Nucleus(top_p, temperature, dice))
+    lm: Any = model.lm  # a generative one: transformers has no type for that
     with model.eyes.on(Sight(media, phi, model.shape, keys={})):
-        found = model.lm.generate(
+        found = lm.generate(
             input_ids=ids,
             attention_mask=mask,
             generation_config=config,
@@ -126,6 +128,7 @@ def likelihood(
     with model.eyes.on(sight):
         ids = torch.tensor([prompt.ids], device=model.device)
         known = model.lm(input_ids=ids, past_key_values=DynamicCache(), use_cache=True)
+    with model.eyes.on(sight.after()):
         for start in range(0, len(continuations), CANDIDATES):
             rows = continuations[start : start + CANDIDATES]
             scores += _score(model, rows, known, len(prompt.ids))

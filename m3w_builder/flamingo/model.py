@@ -12,18 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
+from math import inf
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from m3w_builder.errors import TrainError
-from m3w_builder.flamingo.attention import Attention, Keys, Looking
+from m3w_builder.flamingo.attention import Attention, Keys, Looking, first_seen
 from m3w_builder.flamingo.config import Bridge
 from m3w_builder.flamingo.vision import Encoder
+
+SAME = 1e-4  # of the largest logit: sums in another order differ by less, another example by more
 
 
 class FeedForward(nn.Sequential):
@@ -95,8 +100,9 @@ class GatedCrossAttention(nn.Module):
         self.gated = shape.gated
         self.attention = Attention(dim, shape.visual, heads=shape.heads, head=shape.head)
         self.ffw = FeedForward(dim)
-        self.alpha_xattn = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
-        self.alpha_dense = nn.Parameter(torch.zeros(()), requires_grad=shape.gated)
+        # Of one element, not of none: FSDP2 shards no scalars.
+        self.alpha_xattn = nn.Parameter(torch.zeros(1), requires_grad=shape.gated)
+        self.alpha_dense = nn.Parameter(torch.zeros(1), requires_grad=shape.gated)
 
     def forward(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
         seen = self.attention.look(y, media, looking)
@@ -105,12 +111,6 @@ class GatedCrossAttention(nn.Module):
 
     def _open(self, alpha: Tensor, x: Tensor) -> Tensor:
         return (alpha.tanh().to(x.dtype) * x) if self.gated else x
-
-    def gates(self) -> tuple[float, float]:
-        """Returns |tanh| of the two gates; (1, 1) without gates."""
-        if not self.gated:
-            return 1.0, 1.0
-        return abs(self.alpha_xattn.tanh().item()), abs(self.alpha_dense.tanh().item())
 
 
 @dataclass(slots=True)
@@ -124,7 +124,12 @@ class Sight:
     keep: Tensor | None = None  # bool[B, L]: the positions whose logits are wanted
     recompute: bool = False  # activations in the backward pass
     keys: Keys | None = None  # of the media, kept from pass to pass in generation
+    first: Tensor | None = None  # int64[B, L]: the first medium a token sees, where not phi alone
     _looking: dict[tuple[int, int], Looking] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.first is None and self.shape.attend == "all":
+            self.first = first_seen(self.phi, self.documents)
 
     def looking(self, rows: int, tokens: int) -> Looking:
         """Returns who looks where in a pass of that many rows and tokens.
@@ -133,17 +138,26 @@ class Sight:
         one saw; beams are further rows of the same prompt.
         """
         if (rows, tokens) not in self._looking:
-            phi = self.phi.repeat_interleave(rows // len(self.phi), dim=0)
-            phi = phi if tokens == phi.shape[1] else phi[:, -1:].expand(-1, tokens)
+            first = None if self.first is None else _fitted(self.first, rows, tokens)
             self._looking[rows, tokens] = Looking.at(
-                phi,
+                _fitted(self.phi, rows, tokens),
                 len(self.media),
                 form=self.shape.attention,
-                attend=self.shape.attend,
-                documents=self.documents,
+                first=first,
                 keys=self.keys,
             )
         return self._looking[rows, tokens]
+
+    def after(self) -> "Sight":
+        """Returns what text that follows sees, however long: what the last token saw."""
+        first = None if self.first is None else self.first[:, -1:]
+        return Sight(self.media, self.phi[:, -1:], self.shape, keys=self.keys, first=first)
+
+
+def _fitted(x: Tensor, rows: int, tokens: int) -> Tensor:
+    """Returns [rows, tokens] of [B, L]: each row for its beams, the last column for later tokens."""
+    x = x.repeat_interleave(rows // len(x), dim=0)
+    return x if tokens == x.shape[1] else x[:, -1:].expand(-1, tokens)
 
 
 class Eyes:
@@ -161,27 +175,31 @@ class Eyes:
             self.sight = before
 
 
-class Bridged(nn.Module):
-    """A block of the LM with a bridge before it; to the LM it is the block that it was.
+class Around(nn.Module):
+    """Stands in the LM for a module of it, which it holds; to the LM it is that module.
 
-    The bridge belongs to Flamingo, not to the LM: it is no submodule here.
+    What is learnt belongs to Flamingo, not to the LM: a tuple hides it from the LM's own parameters.
     """
 
-    def __init__(self, layer: nn.Module, bridge: GatedCrossAttention, eyes: Eyes) -> None:
+    def __init__(self, known: nn.Module, *own: Any) -> None:
         super().__init__()
-        self.layer = layer
-        self._own = (bridge, eyes)
+        self.known = known
+        self._own = own
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__("layer"), name)
+            return getattr(super().__getattr__("known"), name)
+
+
+class Bridged(Around):
+    """A block of the LM with a bridge before it: Bridged(block, bridge, eyes)."""
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         bridge, eyes = self._own
         if eyes.sight is None:
-            return self.layer(hidden_states, *args, **kwargs)
+            return self.known(hidden_states, *args, **kwargs)
         run = partial(self._run, bridge, eyes.sight, args, kwargs)
         if eyes.sight.recompute:
             return checkpoint(run, hidden_states, use_reentrant=False)
@@ -196,48 +214,37 @@ class Bridged(nn.Module):
         y: Tensor,
     ) -> Any:
         y = bridge(y, sight.media, sight.looking(*y.shape[:2]))
-        return self.layer(y, *args, **kwargs)
+        return self.known(y, *args, **kwargs)
 
 
-class Words(nn.Module):
-    """The LM's input embedding with one learnt row more, of <EOC> (as Idefics decouples its own)."""
+class Words(Around):
+    """The LM's input embedding with one learnt row more, of <EOC>: Words(embedding, Flamingo).
 
-    def __init__(self, known: nn.Module, eoc: nn.Parameter) -> None:
-        super().__init__()
-        self.known = known
-        self._own = (eoc,)
-
-    @property
-    def weight(self) -> Tensor:
-        weight: Tensor = self.known.weight  # type: ignore[assignment]
-        return weight
+    As Idefics decouples its own. The row is a parameter of Flamingo and asked for at each pass: FSDP2
+    replaces parameters.
+    """
 
     def forward(self, ids: Tensor) -> Tensor:
-        (eoc,) = self._own
-        new = ids >= len(self.weight)
+        (flamingo,) = self._own
+        new = ids >= flamingo.size
         known: Tensor = self.known(ids.masked_fill(new, 0))
-        return torch.where(new[..., None], eoc.to(known.dtype), known)
+        return torch.where(new[..., None], flamingo.eoc_in.to(known.dtype), known)
 
 
-class Head(nn.Module):
-    """The LM's output embedding with one learnt column more, of <EOC>, where logits are wanted."""
+class Head(Around):
+    """The LM's output embedding with one learnt column more, where logits are wanted.
 
-    def __init__(self, known: nn.Module, eoc: nn.Parameter, eyes: Eyes) -> None:
-        super().__init__()
-        self.known = known
-        self._own = (eoc, eyes)
-
-    @property
-    def weight(self) -> Tensor:
-        weight: Tensor = self.known.weight  # type: ignore[assignment]
-        return weight
+    Head(embedding, Flamingo).
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        eoc, eyes = self._own
-        if eyes.sight is not None and eyes.sight.keep is not None:
-            x = x[eyes.sight.keep]  # [n, D]
+        (flamingo,) = self._own
+        sight = flamingo.eyes.sight
+        if sight is not None and sight.keep is not None:
+            x = x[sight.keep]  # [n, D]
         logits = self.known(x)
-        return torch.cat([logits, (x @ eoc.to(x.dtype))[..., None].to(logits.dtype)], dim=-1)
+        new = x @ flamingo.eoc_out.to(x.dtype)
+        return torch.cat([logits, new[..., None].to(logits.dtype)], dim=-1)
 
 
 class Flamingo(nn.Module):
@@ -250,22 +257,24 @@ class Flamingo(nn.Module):
         super().__init__()
         self.shape, self.eyes = shape, Eyes()
         self.checkpointing = False
-        words, head = lm.get_input_embeddings(), lm.get_output_embeddings()
-        layers = _blocks(lm)
-        dim = words.weight.shape[1]
+        words: Any = lm.get_input_embeddings()
+        head: Any = lm.get_output_embeddings()
+        layers = blocks(lm)
+        self.packs = packs(lm)
+        dim = getattr(lm.config.get_text_config(), "hidden_size", words.weight.shape[1])
         self.resampler = Resampler(vision.width, shape)
         self.bridges = nn.ModuleList(
             GatedCrossAttention(dim, shape) for _ in range(0, len(layers), shape.every)
         )
-        spread = words.weight.float().std().item() if words.weight.device.type != "meta" else 0.02
-        self.eoc_in = nn.Parameter(torch.randn(dim) * spread)
-        self.eoc_out = nn.Parameter(torch.randn(dim) * spread)
         self.size = head.weight.shape[0]  # the LM's vocabulary: the id of <EOC>
+        self.eoc_in = nn.Parameter(_like(_embedded(words)))
+        self.eoc_out = nn.Parameter(_like(head.weight))
         for number, bridge in enumerate(self.bridges):
             place = number * shape.every
             layers[place] = Bridged(layers[place], bridge, self.eyes)
-        lm.set_input_embeddings(Words(words, self.eoc_in))
-        lm.set_output_embeddings(Head(head, self.eoc_out, self.eyes))
+        lm.set_input_embeddings(Words(words, self))
+        lm.set_output_embeddings(Head(head, self))
+        lm.generation_config = GenerationConfig()  # its own holds penalties, as of repetition
         self.lm = lm.requires_grad_(False)
         self.vision = vision.requires_grad_(False)
         self.train()
@@ -277,8 +286,8 @@ class Flamingo(nn.Module):
     def train(self, mode: bool = True) -> "Flamingo":
         """Sets the mode of the trained part; what is frozen stays in evaluation mode."""
         super().train(mode)
-        self.vision.eval()
-        self.lm.eval()
+        self.vision.train(False)
+        self.lm.train(False)
         return self
 
     def see(self, frames: Tensor, times: list[int]) -> Tensor:
@@ -314,24 +323,61 @@ class Flamingo(nn.Module):
 
         `positions` and `documents` [B, L] are those of several examples in a row (`Batch`), which do
         not see each other; with `keep` bool[B, L] the logits of those positions alone: [n, size + 1].
+        Raises TrainError where phi counts further than the media go.
         """
-        mask = None if documents is None else together(documents)
+        if not ids.numel():
+            return self.eoc_out.new_zeros(*(ids.shape if keep is None else (0,)), self.size + 1)
+        options = dict[str, Any]()
+        if positions is not None and documents is not None:
+            if not self.packs or ids.shape[1] > _reach(self.lm.config):
+                return self._unpacked(ids, phi, media, positions, documents, keep)
+            mask = together(documents, self.lm.config._attn_implementation)
+            options = {"position_ids": positions, "attention_mask": mask}
         recompute = self.checkpointing and self.training
-        sight = Sight(media, phi, self.shape, documents, keep, recompute)
-        with self.eyes.on(sight):
-            found = self.lm(
-                input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False
-            )
-        logits: Tensor = found.logits
+        with self.eyes.on(Sight(media, phi, self.shape, documents, keep, recompute)):
+            logits: Tensor = self.lm(input_ids=ids, use_cache=False, **options).logits
         return logits
+
+    def _unpacked(
+        self,
+        ids: Tensor,
+        phi: Tensor,
+        media: Tensor,
+        positions: Tensor,
+        documents: Tensor,
+        keep: Tensor | None,
+    ) -> Tensor:
+        """Returns the same logits by a row per example, for an LM that cannot keep them apart."""
+        real = documents > 0
+        rows = torch.arange(len(ids), device=ids.device)[:, None] * (ids.shape[1] + 1)
+        _, example = torch.unique((rows + documents)[real], return_inverse=True)
+        place = (example, positions[real])
+        shape = (int(example.max()) + 1, int(positions.max()) + 1)
+
+        def alone(x: Tensor) -> Tensor:
+            return x.new_zeros(shape).index_put(place, x[real])
+
+        wanted = alone(real if keep is None else keep)
+        logits = self.forward(alone(ids), alone(phi), media, keep=wanted)  # in the rows' order
+        if keep is not None:
+            return logits
+        return logits.new_zeros(*ids.shape, logits.shape[-1]).index_put((real,), logits)
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yields what is learnt, with names: never a frozen weight."""
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
     def gates(self) -> list[tuple[float, float]]:
-        """Returns |tanh| of the (attention, dense) gates, first block first (F2 Fig. 6)."""
-        return [b.gates() for b in self.bridges if isinstance(b, GatedCrossAttention)]
+        """Returns |tanh| of the (attention, dense) gates, first block first (F2 Fig. 6).
+
+        (1, 1) without gates.
+        """
+        if not self.shape.gated:
+            return [(1.0, 1.0)] * len(self.bridges)
+        bridges = [b for b in self.bridges if isinstance(b, GatedCrossAttention)]
+        alphas = [whole(a.detach()) for b in bridges for a in (b.alpha_xattn, b.alpha_dense)]
+        found = torch.cat(alphas).tanh().abs().view(-1, 2).tolist()
+        return [(attention, dense) for attention, dense in found]
 
     def store_frozen(self, dtype: torch.dtype) -> None:
         """Stores the frozen weights in `dtype` (F2 B.1.2: bfloat16); buffers, as of RoPE, stay."""
@@ -340,15 +386,71 @@ class Flamingo(nn.Module):
                 weight.data = weight.data.to(dtype)
 
 
-def together(documents: Tensor) -> Tensor:
-    """Returns bool[B, 1, L, L]: may a token attend to another: earlier, and of the same example."""
-    same = documents[:, :, None] == documents[:, None, :]
-    return same.tril()[:, None]
+def whole(tensor: Tensor) -> Tensor:
+    """Returns a tensor that FSDP2 may have sharded; with shards every rank has to ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def _blocks(lm: PreTrainedModel) -> nn.ModuleList:
+def together(documents: Tensor, attention: str = "sdpa") -> Tensor:
+    """Returns [B, 1, L, L]: may a token attend to another: earlier, and of the same example.
+
+    As transformers' implementations of attention take it: bool, or for "eager" what is added to the
+    scores.
+    """
+    mask = (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+    if attention != "eager":
+        return mask
+    return torch.zeros_like(mask, dtype=torch.float).masked_fill(~mask, torch.finfo().min)
+
+
+@torch.no_grad()
+def packs(lm: PreTrainedModel) -> bool:
+    """Returns whether examples that share a row of this LM stay apart under `together`.
+
+    The LM is asked: recurrent and linear attention, ALiBi and BART's positions take no such mask,
+    and say so in no common way.
+    """
+    parameters = signature(lm.forward).parameters
+    if "position_ids" not in parameters:
+        return False
+    if lm.device.type == "meta":
+        return True
+    row = torch.arange(12, device=lm.device)[None]
+    positions, documents = torch.where(row < 7, row, row - 7), torch.where(row < 7, 1, 2)
+    mask = together(documents, lm.config._attn_implementation)
+    alone = lm(input_ids=row[:, 7:], use_cache=False).logits
+    try:
+        found = lm(input_ids=row, position_ids=positions, attention_mask=mask, use_cache=False)
+    except (RuntimeError, TypeError, ValueError):  # it takes masks of another shape alone
+        return False
+    return bool((found.logits[:, 7:] - alone).abs().max() <= SAME * alone.abs().max())
+
+
+def _reach(config: PreTrainedConfig) -> float:
+    """Returns how far back every layer of the LM looks: its own masks cut what `together` does not."""
+    text = config.get_text_config()
+    windows = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return min((window for window in windows if window), default=inf)
+
+
+@torch.no_grad()
+def _embedded(words: Any) -> Tensor:
+    """Returns embeddings of about a thousand words as the LM gets them: some scale theirs."""
+    known = len(words.weight)
+    ids = torch.arange(0, known, max(1, known // 1000), device=words.weight.device)
+    embedded: Tensor = words(ids)
+    return embedded
+
+
+def _like(weights: Tensor) -> Tensor:
+    """Returns a random row of weights [N, D], of their mean size: float[D]."""
+    spread = 0.02 if weights.device.type == "meta" else weights.float().std().item()
+    return torch.randn(weights.shape[1]) * spread
+
+
+def blocks(lm: PreTrainedModel) -> nn.ModuleList:
     """Returns the LM's list of blocks: the one of as many modules as its configuration has layers."""
-    count = getattr(lm.config, "num_hidden_layers", None)
+    count = getattr(lm.config.get_text_config(), "num_hidden_layers", None)
     for module in lm.modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module

@@ -78,9 +78,13 @@ def collate(
     media = [frames for _, pixels in loaded for frames in pixels]
     flat = [frame for frames in media for frame in frames]
     pixels = np.stack(flat) if flat else np.zeros((0, size, size, 3), dtype=np.uint8)
-    arrays = (ids, phi, positions, documents, loss, pixels)
     return Batch(
-        *(torch.from_numpy(array) for array in arrays),
+        ids=torch.from_numpy(ids),
+        phi=torch.from_numpy(phi),
+        positions=torch.from_numpy(positions),
+        documents=torch.from_numpy(documents),
+        loss=torch.from_numpy(loss),
+        frames=torch.from_numpy(pixels),
         times=[len(frames) for frames in media],
         keys=[example.key for example, _ in loaded],
         images=[example.images for example, _ in loaded],

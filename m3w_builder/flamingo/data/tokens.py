@@ -20,6 +20,7 @@ from m3w_builder.errors import TrainError
 from m3w_builder.files import write_text
 
 BOS, EOS = "<BOS>", "<EOS>"  # of a tokenizer of ours
+IDS = "tokenizer_ids.json"
 
 
 class Tokenizer:
@@ -77,12 +78,8 @@ class Tokenizer:
             show_progress=False,
         )
         backend.train_from_iterator(texts, trainer)
-        return cls(
-            backend,
-            bos=backend.token_to_id(BOS),
-            eos=backend.token_to_id(EOS),
-            size=backend.get_vocab_size(),
-        )
+        ids = backend.get_vocab()
+        return cls(backend, bos=ids[BOS], eos=ids[EOS], size=len(ids))
 
     def save(self, path: Path) -> None:
         """Writes tokenizer.json, and beside it the ids that this class adds to it."""
@@ -101,4 +98,4 @@ class Tokenizer:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name("tokenizer_ids.json")
+    return path.with_name(IDS)

@@ -1,0 +1,107 @@
+"""The resumable state of a run: one file, written beside and renamed, so that it is whole or the one before.
+
+    state.safetensors   weights/NAME, first/NAME, second/NAME (AdamW's moments), steps/NAME, and torch's dice;
+                        in its metadata the updates done and the samples rejected
+
+A batch is a pure function of (seed, step, rank): the data has no state. Whole tensors are saved, from the first
+rank, so that a run may go on with any number of ranks.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from m3w_builder.errors import TrainError
+from m3w_builder.files import atomic, writable
+from m3w_builder.flamingo.parallel import gathered
+from m3w_builder.flamingo.train import Progress, Trainer
+
+FILE = "state.safetensors"
+MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq", "steps": "step"}
+DICE = "dice"
+
+
+def save(folder: Path, trainer: Trainer) -> None:
+    """Writes the state into the folder of a run; every rank has to call it, the first one writes."""
+    tensors = gathered(_tensors(trainer), trainer.ranks)
+    if not trainer.ranks.first:
+        return
+    progress = trainer.progress
+    about = json.dumps({"step": progress.step, "rejected": dict(progress.rejected)})
+    with writable(folder), atomic(folder / FILE) as temporary:
+        save_file({**tensors, DICE: torch.get_rng_state()}, temporary, {"progress": about})
+
+
+def load(folder: Path, trainer: Trainer) -> bool:
+    """Sets a fresh trainer to the state in the folder of a run; False where there is none."""
+    path = folder / FILE
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            progress = json.loads(file.metadata()["progress"])
+            names = set(file.keys())
+            for name, parameter in trainer.model.trained():
+                _copy(parameter, file.get_tensor(f"weights/{name}"))
+                if f"steps/{name}" in names:
+                    trainer.optimiser.state[parameter] = {
+                        own: _like(parameter, file.get_tensor(f"{kind}/{name}"))
+                        for kind, own in MOMENTS.items()
+                    }
+            torch.set_rng_state(file.get_tensor(DICE))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise TrainError(
+            f"{path}: expected the state of this run, found {_line(error)}: begin anew with --restart"
+        ) from error
+    trainer.progress = Progress(progress["step"], Counter(progress["rejected"]))
+    return True
+
+
+def step(folder: Path) -> int:
+    """Returns how many updates the state in a folder has behind it, 0 without one; raises TrainError."""
+    path = folder / FILE
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, "pt") as file:
+            return int(json.loads(file.metadata()["progress"])["step"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise TrainError(
+            f"{path}: expected the state of a run, found {_line(error)}: begin anew with --restart"
+        ) from error
+
+
+def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in trainer.model.trained():
+        yield f"weights/{name}", parameter
+        for kind, own in MOMENTS.items():
+            if parameter in trainer.optimiser.state:
+                yield f"{kind}/{name}", trainer.optimiser.state[parameter][own]
+
+
+@torch.no_grad()
+def _copy(parameter: Tensor, value: Tensor) -> None:
+    if parameter.shape != value.shape:
+        raise ValueError(f"weights of shape {list(value.shape)} for {list(parameter.shape)}")
+    parameter.copy_(_like(parameter, value))
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Returns a saved tensor where the parameter is; sharded as it is, unless it is a number."""
+    if value.ndim == 0:
+        return value.to(parameter.device) if parameter.device.type == "cuda" else value
+    value = value.to(parameter.device)
+    if isinstance(parameter, DTensor):
+        return distribute_tensor(value, parameter.device_mesh, parameter.placements)
+    return value
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
