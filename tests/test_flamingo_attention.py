@@ -120,8 +120,9 @@ def test_all_images_up_to_phi_are_seen_from_the_first_of_the_example(
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
 def test_each_position_has_a_place_of_its_own_under_its_image(phi: list[int]) -> None:
     plan = Looking.at(torch.tensor([phi]), 4)
-    places = list(zip(plan.medium.tolist(), plan.column.tolist(), strict=True))
-    assert len(set(places)) == len(places) == sum(image > 0 for image in phi)
+    slots = plan.slot.tolist()
+    assert len(set(slots)) == len(slots) == sum(image > 0 for image in phi)
+    assert [slot // plan.longest for slot in slots] == plan.medium.tolist()
     assert [phi[position] - 1 for position in plan.order] == plan.medium.tolist()
     assert plan.longest == max((phi.count(image) for image in range(1, 5)), default=0)
 
