@@ -388,6 +388,7 @@ def _texts(chosen: list[int], seed: int) -> Batch:
     return collate(loaded, size=SIZE, length=128, pad=TOKENIZER.eos)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)  # two more processes that import torch
 def test_two_ranks_with_unequal_batches_are_one_with_both(tmp_path: Path) -> None:
     context, split = multiprocessing.get_context("spawn"), [[0, 1], [2, 3, 4]]
