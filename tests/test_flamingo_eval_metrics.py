@@ -88,6 +88,7 @@ def test_cider_of_a_reference_is_ten_times_that_of_a_cosine_of_one() -> None:
     assert cider([texts[0] for texts in once], once) == pytest.approx([1000, 1000])
     assert cider(["nothing of it here", "seven green hats"], once) == pytest.approx([0, 0])
     assert cider([], []) == []
+    assert cider(["a", ""], [["..."], ["."]]) == [0, 0]  # no word to agree on
 
 
 def test_missing_cider_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +160,7 @@ def test_roc_auc_is_the_share_of_pairs_in_order(cases: list[tuple[int, bool]]) -
 
 
 def test_abstaining_trades_coverage_for_accuracy() -> None:
-    right, sure = [True, True, False, False], [1.0, 0.8, 0.8, 0.5]
+    right, sure = [1.0, 1.0, 0.0, 0.0], [1.0, 0.8, 0.8, 0.5]
     assert selective(right, sure, 0.0) == (0.5, 1.0)
     assert selective(right, sure, 0.8) == (pytest.approx(2 / 3), 0.75)
     assert selective(right, sure, 1.0) == (1.0, 0.25)
