@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer as Backend
 from transformers import (
     AutoConfig,
@@ -73,7 +74,7 @@ def open_folder(folder: Path) -> tuple[PreTrainedModel, Tokenizer]:
     """Returns what `save` wrote; raises TrainError."""
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise TrainError(f"{folder}: expected the LM of a run: {_line(error)}") from error
     return frozen(model), Tokenizer.read(folder / TOKENIZER)
 
@@ -97,7 +98,7 @@ def _pretrained(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
             model = AutoModelForCausalLM.from_config(shape)
         else:
             model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise TrainError(
             f"lm.source: expected a causal LM that transformers can load, found {lm.source}: {_line(error)}"
         ) from error
