@@ -145,6 +145,11 @@ def test_lms_that_keep_examples_of_a_row_apart_are_told_by_asking() -> None:
     assert [name for name, can in apart.items() if not can] == ["bloom", "mamba"]
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2", "opt", "gemma2"])
+def test_lms_are_asked_in_bfloat16_too(name: str) -> None:
+    assert packs(tiny.language(name).to(torch.bfloat16))
+
+
 def test_nothing_in_a_batch_has_logits_of_nothing(model: Flamingo) -> None:
     none = torch.zeros(0, 0, dtype=torch.long)
     media = model.see(tiny.frames(0), [])
