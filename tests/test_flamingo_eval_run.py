@@ -457,6 +457,17 @@ def test_bad_pictures_are_counted_and_passed_over_as_shots(folder: Path) -> None
     assert all(len(row["shots"]) == 2 for row in rows if "rejected" not in row)
 
 
+def test_case_without_a_reference_is_counted_and_never_shown(folder: Path) -> None:
+    task, found = captions(folder)
+    some = [
+        Case(c.id, c.media, () if n % 4 == 0 else c.references) for n, c in enumerate(found.query)
+    ]
+    (result,), (rows,) = evaluate(Scripted(), task, Cases(some, ()), Settings(shots=(3,)))
+    silent = {c.id for c in some if not c.references}
+    assert result["rejected"] == {"no_reference": len(silent & {row["id"] for row in rows})}
+    assert not silent & {shot for row in rows for shot in row.get("shots", [])}
+
+
 def test_prompt_beyond_the_context_is_rejected_never_cut(folder: Path) -> None:
     task, found = captions(folder)
     with pytest.raises(InputError, match=r"found none \(prompt_too_long 12\)"):

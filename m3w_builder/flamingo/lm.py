@@ -4,7 +4,9 @@ The builtin LM is a Llama that `warm_up` (pretrain.py) teaches the shards' own t
 one on machines without downloads, and learns spelling, not the world.
 """
 
+from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,9 @@ def _pretrained(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
             shape = AutoConfig.from_pretrained(source, **options)
             model = AutoModelForCausalLM.from_config(shape)
         else:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
+            # Over a GGUF's tensors transformers draws a bar by tqdm itself, past its own settings.
+            with redirect_stderr(StringIO()) if "gguf_file" in options else nullcontext():
+                model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise TrainError(
             f"lm.source: expected a causal LM that transformers can load, found {lm.source}: {_line(error)}"

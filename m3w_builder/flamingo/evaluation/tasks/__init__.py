@@ -1,5 +1,6 @@
 """The benchmarks: how each is asked and scored, and the loader of its published layout (F2 Table 6)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -136,5 +137,11 @@ def load(task: Task, data: Path, split: str = "") -> Cases:
         if not case.media.path.exists():
             raise InputError(
                 f"{case.media.path}: expected a file of the layout of {task.name}, found none"
+            )
+    for cases in (found.query, found.support):
+        ((name, count),) = Counter(case.id for case in cases).most_common(1) or [("", 0)]
+        if count > 1:
+            raise InputError(
+                f"{data}: expected each case of {task.name} once, found {name} {count} times"
             )
     return found
