@@ -14,9 +14,9 @@ from m3w_builder.flamingo.model import (  # noqa: E402
     Flamingo,
     GatedCrossAttention,
     Resampler,
-    packs,
     temporal,
 )
+from m3w_builder.flamingo.packing import packs  # noqa: E402
 
 PHI = torch.tensor([[0, 0, 1, 1, 2, 2], [0, 3, 3, 3, 3, 0]])
 EOC = tiny.VOCABULARY
