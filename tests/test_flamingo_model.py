@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 
 import tiny  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
+from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel  # noqa: E402
 
 from m3w_builder.errors import TrainError  # noqa: E402
 from m3w_builder.flamingo.config import Bridge  # noqa: E402
@@ -320,3 +320,10 @@ def test_frozen_parts_in_bfloat16_stay_close(name: str) -> None:
     assert close.item() == pytest.approx(exact.item(), rel=0.05)
     close.backward()
     assert all(p.grad is not None for n, p in learnt.items() if n != "eoc_in")
+
+
+def test_lm_whose_tokens_see_later_ones_is_refused() -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    shape = BertConfig(vocab_size=64, num_attention_heads=2, **sizes)
+    with pytest.raises(TrainError, match="expected a causal LM, found BertLMHeadModel"):
+        Flamingo(BertLMHeadModel(shape).eval(), tiny.Cells(), tiny.BRIDGE)

