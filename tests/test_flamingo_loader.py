@@ -26,6 +26,9 @@ from m3w_builder.flamingo.data.reader import Shards, open_source  # noqa: E402
 from m3w_builder.flamingo.data.tokens import Tokenizer  # noqa: E402
 from m3w_builder.types import KINDS, Kind  # noqa: E402
 
+# Of torch, on a machine with fewer cores than the three workers of a test.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
 SIZE = 16
 PAGES, PAIRS, VIDEOS = 13, 7, 3
 BATCH = {"interleaved": 4, "image_text": 5, "video_text": 1}
@@ -81,7 +84,7 @@ def keys(found: Iterator[dict[str, Batch]] | list[dict[str, Batch]], name: str) 
 # One order, whoever reads
 
 
-@pytest.mark.parametrize("workers", [0, 2, 3])
+@pytest.mark.parametrize("workers", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
 def test_every_epoch_holds_each_sample_once_whatever_the_workers(
     folder: Path, cache: Cache, workers: int
 ) -> None:
