@@ -24,6 +24,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from m3w_builder import shards  # noqa: E402
 from m3w_builder.cli import contrast as verb  # noqa: E402
+from m3w_builder.cli import extra  # noqa: E402
 from m3w_builder.errors import TrainError  # noqa: E402
 from m3w_builder.flamingo import config, vision  # noqa: E402
 from m3w_builder.flamingo.config import Run, Vision  # noqa: E402
@@ -318,6 +319,16 @@ def test_half_precision_learns_about_the_same() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
+def test_cosines_are_compared_in_full_precision() -> None:
+    model, pairs = towers(), batch("a cat", "two dogs", "a house", "the sea")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = contrastive.pair_loss(model, pairs, 0.1)
+        images, texts = model(pairs)
+    logits, right = model.beta() * images @ texts.T, torch.arange(4)
+    clip = [F.cross_entropy(x, right, label_smoothing=0.1) for x in (logits, logits.T)]
+    assert found.item() == pytest.approx(sum(clip).item() / 2, abs=1e-6)
+
+
 # Held-out pairs
 
 
@@ -497,7 +508,9 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     assert len(rows(stopped)) == after
     monkeypatch.setattr(entry, "batches", entry_batches)
     torch.rand(7)  # other dice
-    entry.contrast(small(folder), stopped)
+    again = small(folder)
+    freely = again.train.model_copy(update={"save_every": 5, "workers": 1})
+    entry.contrast(again.model_copy(update={"train": freely}), stopped)
     assert rows(stopped) == rows(whole)
     weights = [(place / "vision.safetensors").read_bytes() for place in (whole, stopped)]
     assert weights[0] == weights[1]
@@ -561,6 +574,34 @@ def test_the_verb_says_what_came_out(folder: Path, tmp_path: Path) -> None:
     said = json.loads(again.stdout)
     assert said["steps"] == 3
     assert set(said["held_out"]["pairs1"]) == {"pairs", "image_to_text", "text_to_image", "chance"}
+
+
+BROKEN = {
+    "torchvision": (
+        RuntimeError("operator torchvision::nms does not exist"),
+        "pip uninstall torchvision",
+    ),
+    "missing": (
+        ModuleNotFoundError("No module", name="torch"),
+        "training needs torch: pip install",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_libraries_that_do_not_load_are_one_line(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, message = BROKEN[case]
+
+    def failing(_: str) -> Any:
+        if isinstance(first, ModuleNotFoundError):
+            raise first
+        raise ModuleNotFoundError("Could not import module 'PreTrainedModel'") from first
+
+    monkeypatch.setattr(extra, "import_module", failing)
+    with pytest.raises(TrainError, match=message):
+        extra.loaded("vision.entry")
 
 
 def test_what_is_drawn_is_learnt(folder: Path) -> None:
