@@ -86,7 +86,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None = None) -> 
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -torch.inf)
-    return scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+    found: Tensor = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+    return found
 
 
 class Attention(nn.Module):
