@@ -186,14 +186,19 @@ def ours(mixed: Mixture, kind: Kind, count: int) -> Iterator[Counts]:
         yield len(batch), len(batch.times)
 
 
-def least(read: Callable[[], Iterator[Counts]]) -> tuple[float, int, int]:
-    """Returns the least CPU seconds of an epoch, its samples and used images."""
-    seconds = []
+def least(arms: Sequence[Callable[[], Iterator[Counts]]]) -> list[tuple[float, int, int]]:
+    """Returns of each arm the least CPU seconds of an epoch, its samples and used images.
+
+    The arms take turns, so that a busy machine slows all of them down.
+    """
+    seconds, found = [list[float]() for _ in arms], [list[Counts]() for _ in arms]
     for _ in range(REPEATS):
-        started = time.process_time()
-        found = list(read())
-        seconds.append(time.process_time() - started)
-    return min(seconds), sum(n for n, _ in found), sum(used for _, used in found)
+        for arm, read in enumerate(arms):
+            started = time.process_time()
+            found[arm] = list(read())
+            seconds[arm].append(time.process_time() - started)
+    counts = [tuple(map(sum, zip(*each, strict=True))) for each in found]
+    return [(min(each), *count) for each, count in zip(seconds, counts, strict=True)]  # type: ignore[misc]
 
 
 def compare(folder: Path, title: str, kind: Kind, tokenizer: Tokenizer, cache: Path) -> float:
@@ -209,8 +214,8 @@ def compare(folder: Path, title: str, kind: Kind, tokenizer: Tokenizer, cache: P
     if kind != "interleaved":
         del arms[1]
     each = 0.0
-    for name, read in arms:
-        seconds, samples, used = least(read)
+    figures = least([read for _, read in arms])
+    for (name, _), (seconds, samples, used) in zip(arms, figures, strict=True):
         each = seconds / samples
         row = f"{samples} | {used / samples:.2f} | {1000 * each:.2f} | {1 / each:.0f}"
         print(f"| {title} | {name} | {row} | {1000 * seconds / used:.2f} |", flush=True)

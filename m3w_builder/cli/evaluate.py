@@ -99,16 +99,21 @@ def evaluate(
     if json_:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    metric = found["task"]["metric"]
     for result in found["results"]:
-        line = f"{result['shots']:2d} shots  {metric} {result[metric]:.1f}  {result['cases']} cases"
-        if rejected := result["rejected"]:
-            line += f"  rejected: {', '.join(f'{name} {n}' for name, n in rejected.items())}"
-        if answered := result.get("answered"):
-            line += (
-                f"  agreement {result['mean_agreement']:.2f}  answered {answered['coverage']:.0f} %"
-            )
-        typer.echo(line)
+        typer.echo(_line(found["task"]["metric"], result))
+
+
+def _line(metric: str, result: dict[str, Any]) -> str:
+    """Returns a result as one line."""
+    value = result[metric]
+    score = "none (one class alone)" if value is None else f"{value:.1f}"
+    line = f"{result['shots']:2d} shots  {metric} {score}  {result['cases']} cases"
+    if rejected := result["rejected"]:
+        line += f"  rejected: {', '.join(f'{name} {n}' for name, n in rejected.items())}"
+    if answered := result.get("answered"):
+        line += f"  agreement {result['mean_agreement']:.2f}"
+        line += f"  answered {answered['coverage']:.0f} %"
+    return line
 
 
 def _shots(text: str) -> list[int]:

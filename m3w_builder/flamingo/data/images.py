@@ -76,11 +76,7 @@ def fit(
     The padding keeps its colour: the change is made before there is any.
     """
     fits = fitted(picture.size, size)
-    mode = "RGBA" if picture.has_transparency_data else "RGB"  # palettes cannot be scaled
-    plain = picture if picture.mode == mode else picture.convert(mode)
-    small = plain.resize(fits, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
-    if mode == "RGBA":  # what is transparent shows the white of a page
-        small = Image.alpha_composite(Image.new(mode, fits, "white"), small).convert("RGB")
+    small = rgb(picture).resize(fits, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
     if turn in decoder.UPRIGHT:
         small = small.transpose(decoder.UPRIGHT[turn])
     small = augment(small, change)
@@ -112,3 +108,13 @@ def augment(picture: Image.Image, change: Change) -> Image.Image:
     colours = scale * (saturation * np.eye(3) + (1 - saturation) * GREY)
     moved = np.full((3, 1), (1 - change.contrast) * change.brightness * mean.item())
     return picture.convert("RGB", tuple(np.hstack([colours, moved]).ravel().tolist()))
+
+
+def rgb(picture: Image.Image) -> Image.Image:
+    """Returns a picture in RGB; what is transparent shows the white of a page."""
+    if not picture.has_transparency_data:
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
+    layer = picture.convert("RGBA")
+    page = Image.new("RGB", layer.size, "white")
+    page.paste(layer, mask=layer.getchannel("A"))  # half the time of scaling four channels
+    return page
