@@ -2,15 +2,13 @@
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from m3w_builder.errors import ConfigError, TrainError
-
-EXTRA = ("torch", "safetensors", "transformers", "tokenizers")
+from m3w_builder.cli.extra import loaded
+from m3w_builder.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +81,7 @@ def evaluate(
         "batch": batch,
         "seed": seed,
     }
-    entry = _entry()
+    entry = loaded("evaluation.entry")
     found = entry.benchmark(
         run,
         task,
@@ -121,16 +119,3 @@ def _shots(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise ConfigError(f"--shots: expected numbers with commas, found {text!r}") from error
-
-
-def _entry() -> ModuleType:
-    """Returns m3w_builder.flamingo.evaluation.entry; raises TrainError where the extra `train` is missing."""
-    try:
-        from m3w_builder.flamingo.evaluation import entry
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise TrainError(
-            f"evaluation needs {error.name}: pip install 'm3w-builder[train,eval]'"
-        ) from error
-    return entry

@@ -3,15 +3,13 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from m3w_builder.cli.extra import loaded
 from m3w_builder.errors import TrainError
-
-EXTRA = ("torch", "safetensors", "transformers", "tokenizers")
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +23,7 @@ def train(
     shards: Annotated[
         str | None,
         typer.Argument(
-            help="Finished shards: a folder or an address (default: the file's [datasets])."
+            help="Finished shards: a folder or an address (default: what the file lists as datasets)."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
@@ -59,7 +57,7 @@ def train(
 
     Example: torchrun --nproc-per-node 8 -m m3w_builder train --config flamingo.toml --output run/
     """
-    entry = _entry()
+    entry = loaded("entry")
     given = {"steps": steps, "batch": batch, "seed": seed, "workers": workers}
     options: dict[str, dict[str, Any]] = {
         "train": {key: value for key, value in given.items() if value is not None}
@@ -99,7 +97,9 @@ def caption(
 
     Example: m3w caption run/ photo.jpg
     """
-    texts = _entry().caption(run, images, prompt=prompt, beams=1 if top_p else beams, top_p=top_p)
+    texts = loaded("entry").caption(
+        run, images, prompt=prompt, beams=1 if top_p else beams, top_p=top_p
+    )
     for image, words in zip(images, texts, strict=True):
         said = json.dumps({"image": str(image), "caption": words}) if json_ else words
         typer.echo(said)
@@ -113,18 +113,5 @@ def export(
 
     Example: m3w export run/ --output model/
     """
-    _entry().export(run, output)
+    loaded("entry").export(run, output)
     typer.echo(f"written to {output}")
-
-
-def _entry() -> ModuleType:
-    """Returns m3w_builder.flamingo.entry; raises TrainError where the extra `train` is missing."""
-    try:
-        from m3w_builder.flamingo import entry
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise TrainError(
-            f"training needs {error.name}: pip install 'm3w-builder[train]'"
-        ) from error
-    return entry
