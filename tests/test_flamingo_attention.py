@@ -97,6 +97,16 @@ def test_segments_have_the_gradients_of_full_attention(attention: Attention) -> 
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("form", ["segments", "dense"])
+def test_bfloat16_on_a_cpu_is_the_same_attention_rounded(attention: Attention, form: str) -> None:
+    y, media, looking = text(), pictures(), Looking.at(PHI, 3, form=form)
+    exact = attention.look(y, media, looking)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = attention.look(y, media, looking)
+    torch.testing.assert_close(rounded.float(), exact, atol=0.01, rtol=0.02)
+    assert rounded[PHI == 0].abs().max() == 0.0
+
+
 def test_flex_trains_on_cuda_alone_and_says_so(attention: Attention) -> None:
     attention.requires_grad_(True)
     with pytest.raises(TrainError, match='found cpu: take "segments"'):

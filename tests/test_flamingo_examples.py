@@ -1,6 +1,7 @@
 """From a sample to a training example: phi, windows, the order of images, and seeded draws."""
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -409,10 +410,8 @@ COLUMN = st.lists(JSON, min_size=3, max_size=3)
     )
 )
 def test_any_json_is_an_example_or_has_a_reason(sample: dict[str, Any]) -> None:
-    try:
-        made(sample)
-    except SampleError as error:
-        assert error.reason
+    with suppress(SampleError):  # nothing else may be raised
+        assert len(made(sample).ids) >= 4  # <BOS>, a text or a tag, <EOC>, <EOS>
 
 
 def test_frames_that_info_does_not_name_are_told_by_their_parts() -> None:

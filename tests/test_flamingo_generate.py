@@ -214,11 +214,11 @@ def test_at_least_and_at_most_so_many_tokens() -> None:
     assert generate(model, TOKENIZER, [prompt(model)], least=3, limit=9) == ["xxx"]
 
 
-def test_text_ends_where_the_context_of_the_lm_does(model: Flamingo) -> None:
+@pytest.mark.parametrize("name", ["llama", "gpt2", "opt"])
+def test_text_ends_where_the_context_of_the_lm_does(name: str) -> None:
+    model = preferring(tiny.flamingo(name), TOKENIZER.encode("x")[0])
     asked = prompt(model, "x" * 25, 2)  # 65 of 96 tokens
-    letter = TOKENIZER.encode("x")[0]
-    forced = preferring(tiny.flamingo(), letter)
-    assert generate(forced, TOKENIZER, [asked], limit=64) == ["x" * (96 - len(asked.ids))]
+    assert generate(model, TOKENIZER, [asked], limit=64) == ["x" * (96 - len(asked.ids))]
     with pytest.raises(TrainError, match="expected fewer than 96 tokens, found 97"):
         generate(model, TOKENIZER, [prompt(model, "x" * 41, 2)], limit=1)
 

@@ -1,5 +1,6 @@
 """The tokenizer of any LM: plain-text tags, one new id, texts that spell special tokens."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.processors import TemplateProcessing
 
 from m3w_builder.errors import TrainError
+from m3w_builder.flamingo.config import Examples
+from m3w_builder.flamingo.data.examples import example
 from m3w_builder.flamingo.data.tokens import Tokenizer
 
 BYTES = Tokenizer.bytes()
@@ -112,6 +115,24 @@ def test_saved_tokenizer_is_the_same_again(tokenizer: Tokenizer, tmp_path: Path)
     text = "A starling says </s> <EOS>."
     assert again.encode(text) == tokenizer.encode(text)
     assert again.decode(again.encode(text)) == text
+
+
+def test_pets_of_the_paper_in_sentence_pieces() -> None:
+    tokenizer = llama2()
+    sample = {
+        "kind": "interleaved",
+        "texts": ["Cute pics of my pets!", None, "My puppy.", None, " My cat."],
+        "images": [None, "000.jpg", None, "001.jpg", None],
+    }
+    choices = Examples(next_probability=0.0)
+    one = example(sample, choices, tokenizer, random.Random(0))
+    assert [tokenizer.decode(one.ids[tag.start : tag.end]) for tag in one.tags] == ["<image>"] * 2
+    chunks = [[i for i, p in zip(one.ids, one.phi, strict=True) if p == n] for n in range(3)]
+    assert [tokenizer.spell(chunk) for chunk in chunks] == [
+        "<BOS>Cute pics of my pets!<EOC>",
+        "<image> My puppy.<EOC>",  # the tokenizer's own space
+        "<image>  My cat.<EOC><EOS>",
+    ]
 
 
 def test_size_is_the_lms_even_where_its_tokenizer_has_fewer(tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def likelihood(model: Flamingo, ids: Tensor, phi: Tensor, media: Tensor, counted
     found = logits.log_softmax(-1).gather(-1, ids[counted][:, None])[:, 0]
     rows = counted.nonzero()[:, 0]
     sums = found.new_zeros(len(ids)).index_add(0, rows, found)
-    return sums / counted.sum(-1)
+    mean: Tensor = sums / counted.sum(-1)
+    return mean
 
 
 @cache

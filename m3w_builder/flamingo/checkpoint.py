@@ -9,9 +9,12 @@ An exported folder (`export`) has the frozen parts of any source in it.
 """
 
 import json
+import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,8 +156,20 @@ def write_tensors(
     with writable(path.parent), atomic(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode
-        save_file(plain, temporary, about)
+        with refused(path):
+            save_file(plain, temporary, about)
         temporary.chmod(mode)  # safetensors leaves 0600
+
+
+@contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """Raises what the disk says (full, read-only) as an OSError: safetensors puts it into words alone."""
+    try:
+        yield
+    except SafetensorError as error:
+        if not (number := re.search(r"os error (\d+)", str(error))):
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def put(folder: Path, write: Callable[[Path], None]) -> None:
@@ -163,7 +178,8 @@ def put(folder: Path, write: Callable[[Path], None]) -> None:
     with writable(folder.parent):
         try:
             temporary.mkdir()
-            write(temporary)
+            with refused(folder):
+                write(temporary)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         finally:

@@ -38,8 +38,11 @@ from m3w_builder.flamingo.train import Row, Trainer
 from m3w_builder.flamingo.vision import contrastive
 from m3w_builder.flamingo.vision import entry as contrast
 
-# Of a run that goes on these may change: no update depends on them.
-FREE = {("train", key) for key in ("steps", "workers", "save_every", "max_rejected")}
+# Of a run that goes on these may change: no update depends on them, on the last two but for rounding.
+FREE = {
+    ("train", key)
+    for key in ("steps", "workers", "save_every", "max_rejected", "parallel", "checkpointing")
+}
 
 
 @dataclass(frozen=True, slots=True)

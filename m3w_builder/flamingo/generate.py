@@ -83,6 +83,7 @@ def generate(
     its own seed; beam search with several beams. At least `least` and at most `limit` tokens. New
     text looks at what the prompt's last token sees.
     """
+    assert top_p is None or beams == 1
     ids, phi, mask, media = _left_padded(prompts, tokenizer.eos, model.device)
     room = getattr(model.lm.config, "max_position_embeddings", None)
     limit = min(limit, room - ids.shape[1]) if room else limit

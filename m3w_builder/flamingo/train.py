@@ -130,7 +130,9 @@ class Trainer:
         stream = iter(batches)
         for step in range(self.progress.step, self.run.train.steps):
             started = time.perf_counter()
-            found = next(stream)
+            found = next(stream, None)
+            if found is None:
+                return
             waited = time.perf_counter() - started
             with enough_memory():
                 row, sizes = self.update(found, apart=step % NORMS_EVERY == 0)
@@ -319,9 +321,9 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one; of a CPU there is no class
-        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
-            raise TrainError(
-                "out of memory: lower train.batch or examples.length, or set"
-                " train.checkpointing = true"
-            ) from error
-        raise
+        cpu = any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
+        if not cpu and not isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise TrainError(
+            "out of memory: lower train.batch or examples.length, or set train.checkpointing = true"
+        ) from error

@@ -24,6 +24,7 @@ Colour = Sequence[float]  # RGB in 0..1
 # Mean and deviation of natural images (the ImageNet statistics most encoders use).
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+READY = ("RGB", "RGBA", "L", "P")  # modes that convert to RGB as they are
 GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue are (ITU-R 601)
 REDUCING_GAP = (
     2.0  # one many times too large is reduced first: 53 dB from the full filter, 0.3 of its time
@@ -60,7 +61,9 @@ def load(data: bytes, size: int, colour: Colour = MEAN, change: Change = AS_IT_I
     turn = decoder.orientation(image.info.get("exif", b""))
     if isinstance(image, JpegImageFile):
         image.draft("RGB", fitted(image.size, size))
-    picture = decoder.decoded(image, kind, turn=1)
+    with decoder.decoding(kind):
+        image.load()
+    picture = image if image.mode in READY else decoder.decoded(image, kind, turn=1)
     return fit(picture, size, colour, change, turn)
 
 
