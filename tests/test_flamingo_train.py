@@ -182,6 +182,7 @@ def test_batch_of_nothing_is_no_update_of_its_dataset(shards: Path) -> None:
         times=[],
         keys=[],
         images=[],
+        packed=False,
         rejected={"image_damaged": 4},
     )
     row, _ = one.update({"interleaved": mixture[0]["interleaved"], "image_text": none})
@@ -200,7 +201,7 @@ def test_row_that_lets_every_weight_be_passed_changes_no_loss(shards: Path) -> N
     blind = Batch(
         **{
             name: getattr(batch, name)
-            for name in ("ids", "positions", "documents", "loss", "keys", "images")
+            for name in ("ids", "positions", "documents", "loss", "keys", "images", "packed")
         },
         phi=torch.zeros_like(batch.phi),
         frames=batch.frames[:0],
