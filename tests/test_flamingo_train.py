@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -226,6 +227,20 @@ def test_cheaper_updates_are_the_same_or_close(shards: Path, options: dict[str, 
     frozen = {p.dtype for p in other.model.parameters() if not p.requires_grad}
     assert kinds == {torch.float32}
     assert frozen == {torch.float32 if exact else torch.bfloat16}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compiled_blocks_do_the_same(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced and differentiated as for a GPU, without the minutes of a C++ compiler.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain, mixture = trainer(small(shards))
+    other, _ = trainer(small(shards, train={"compile": True}))
+    torch._dynamo.utils.counters.clear()
+    expected, found = (list(one.fit(mixture[s] for s in range(3))) for one in (plain, other))
+    for one, two in zip(expected, found, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "nothing was compiled"
 
 
 def test_loss_that_is_not_finite_stops_the_run(shards: Path) -> None:

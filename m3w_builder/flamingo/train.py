@@ -115,8 +115,8 @@ class Trainer:
         self.peak = peak(self.ranks.device) if run.train.precision == "bf16" else None
         self.frame = flops.frame(model.vision) if self.peak else None
         if run.train.compile:
-            for module in units(model):
-                module.compile(dynamic=True)
+            for module in units(model):  # by class: equal blocks share what is compiled
+                module.forward = torch.compile(module.forward, dynamic=True)
         self.ranks.spread(p for _, p in model.trained())
         if self.ranks.sharded:
             shard(self.objective, model, self.ranks)
