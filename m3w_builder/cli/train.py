@@ -25,7 +25,7 @@ def train(
     shards: Annotated[
         str | None,
         typer.Argument(
-            help="Finished shards: a folder or an address (default: the file's [datasets])."
+            help="Finished shards: a folder or an address (default: those of --config)."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
