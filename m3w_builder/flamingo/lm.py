@@ -6,8 +6,8 @@ one on machines without downloads, and learns spelling, not the world.
 
 from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
-from math import ceil
 from io import StringIO
+from math import ceil
 from pathlib import Path
 from typing import Any
 
