@@ -10,6 +10,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -214,6 +216,70 @@ def test_tar_that_lost_its_end_without_a_manifest_loses_only_those_samples(
     assert [reason(shards.sample(n)) for n in range(3)] == ["", "", "truncated_shard"]
 
 
+def members(folder: Path, to: Path, **column: list[int | None]) -> Path:
+    """Copies a shard of three samples beside a members table with other values in a column's first rows."""
+    name = "interleaved-000000"
+    table = pq.read_table(folder / f"{name}.parquet")
+    for key, values in column.items():
+        mixed = pa.array([*values, *table[key].to_pylist()[len(values) :]], table[key].type)
+        table = table.set_column(table.schema.get_field_index(key), table.schema.field(key), mixed)
+    pq.write_table(table, to / f"{name}.parquet")
+    (to / f"{name}.tar").write_bytes((folder / f"{name}.tar").read_bytes())
+    return to / f"{name}.tar"
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ({"offset": [-1]}, "in row 0: .* bytes from -1"),
+        ({"length": [-1]}, "in row 0: -1 bytes from 512"),
+        ({"length": [2**63 - 1]}, "in row 0: 9223372036854775807 bytes"),
+        ({"offset": [2**63 - 1]}, "in row 0: .* bytes from 9223372036854775807"),
+        ({"offset": [2**40]}, "in row 1: "),
+        ({"offset": [None]}, "expected every offset, found null"),
+        ({"length": [0, None]}, "expected every length, found null"),
+        ({"part": [None]}, "expected every part, found null"),
+        ({"key": [None]}, "expected every key, found null"),
+    ],
+)
+def test_table_of_members_that_lie_nowhere_is_an_error_of_one_line(
+    folder: Path, tmp_path: Path, cache: Cache, column: dict[str, list[int | None]], what: str
+) -> None:
+    path = members(folder, tmp_path, **column)
+    with pytest.raises(TrainError, match=rf"^{path}: its members table .* damaged: .*{what}") as e:
+        Shards([str(path)], cache)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"no Parquet" * 99, b"PAR1\xff\xff\xff\x7fPAR1"])
+def test_table_that_is_no_parquet_is_an_error_of_one_line(
+    folder: Path, tmp_path: Path, cache: Cache, data: bytes
+) -> None:
+    path = members(folder, tmp_path)
+    path.with_suffix(".parquet").write_bytes(data)
+    with pytest.raises(TrainError, match=rf"^{path}: its members table .* is damaged: ") as error:
+        Shards([str(path)], cache)
+    assert "\n" not in str(error.value)
+
+
+def test_member_longer_than_its_tar_takes_no_room(
+    folder: Path, tmp_path: Path, cache: Cache
+) -> None:
+    rows = pq.read_table(folder / "interleaved-000000.parquet").num_rows
+    lengths = pq.read_table(folder / "interleaved-000000.parquet")["length"].to_pylist()
+    path = members(folder, tmp_path, length=[*lengths[: rows - 1], 2**45])
+    sample = Shards([str(path)], cache).sample(2)
+    with pytest.raises(SampleError, match="truncated_shard"):
+        sample.member(list(sample.members)[-1])
+    assert sample.record()
+    with serving(tmp_path) as server:
+        far = Shards([f"{server.url}/{path.name}"], cache)
+        with pytest.raises(
+            TrainError, match=rf"^{server.url}/{path.name}: expected bytes .* found"
+        ):
+            far.sample(2).record()
+
+
 # Where shards are found
 
 
@@ -305,9 +371,6 @@ def test_pairs_of_another_tool_are_read_in_webdatasets_layout(tmp_path: Path, ca
     }
     path = tar(tmp_path / "00000.tar", members)
     # As img2dataset leaves it: a table, but not of members.
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     pq.write_table(pa.table({"url": ["https://x.example/1.jpg"]}), tmp_path / "00000.parquet")
     shards = Shards([str(path)], cache)
     assert shards.keys == ["train/0001", f"train/{'n' * 120}", "train/0003"]
