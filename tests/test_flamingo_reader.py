@@ -560,6 +560,53 @@ def test_far_lists_and_folders(folder: Path, tmp_path: Path, server: Files) -> N
         find(f"{server.url}/elsewhere")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/etc/interleaved-000000.tar",
+        "file:///etc/interleaved-000000.tar",
+        "local:///etc/*.tar",
+        "memory://a.tar",
+        "simplecache::file:///etc/a.tar",
+        "http://x.example/a.zip::file:///etc/a.tar",
+        "a.tar::memory",
+    ],
+)
+def test_far_list_names_nothing_of_this_machine(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.txt").write_text(f"interleaved-000000.tar\n{line}\n")
+    with serving(tmp_path) as server, pytest.raises(TrainError) as error:
+        find(f"{server.url}/list.txt")
+    said = "expected http(s)://, gs://, s3:// or a name beside the list, found"
+    assert str(error.value) == f"{server.url}/list.txt: {said} {line}"
+
+
+def test_far_list_names_far_shards(tmp_path: Path) -> None:
+    lines = ["http://x.example/a.tar", "https://x.example/b.tar", "s3://b/c.tar", "gs://b/d.tar"]
+    (tmp_path / "list.txt").write_text("\n".join(["e.tar", *lines]))
+    with serving(tmp_path) as server:
+        assert [s.url for s in find(f"{server.url}/list.txt")] == [f"{server.url}/e.tar", *lines]
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.tar", "/etc/a.tar", "..", "", "file:///etc/a.tar", "a.tar::memory"]
+)
+def test_manifest_names_files_beside_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"path": name, "bytes": 1}) + "\n")
+    with serving(tmp_path) as server:
+        for where in (str(tmp_path), server.url):
+            with pytest.raises(TrainError, match="manifest.jsonl: expected names of files beside"):
+                find(where)
+
+
+@pytest.mark.parametrize(
+    "row", ['{"path": 1}', "[]", '{"path": "a", "bytes": Infinity}', "[" * 9999]
+)
+def test_manifest_of_other_rows_is_an_error(tmp_path: Path, row: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(row)
+    with pytest.raises(TrainError, match=r'manifest.jsonl: expected a JSON object with "path"'):
+        find(str(tmp_path))
+
+
 @pytest.mark.parametrize(("url", "package"), [("gs://b/a.tar", "gcsfs"), ("s3://b/a.tar", "s3fs")])
 def test_package_that_lacks_is_named(cache: Cache, url: str, package: str) -> None:
     pytest.importorskip("fsspec")

@@ -32,6 +32,12 @@ def is_remote(url: str) -> bool:
     return "://" in url
 
 
+def is_plain(line: str) -> bool:
+    """Says whether a line of a far list leads away from this machine: by no other way of fsspec's."""
+    protocol, far, _ = line.partition("://")
+    return "::" not in line and (protocol in PACKAGES if far else not line.startswith("/"))
+
+
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Returns what reads an address, and the address as it wants it; TrainError where a package lacks."""
     protocol = url.partition("://")[0]

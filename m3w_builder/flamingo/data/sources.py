@@ -90,7 +90,10 @@ def _named(where: str) -> Iterator[Shard]:
 
 
 def _list(url: str) -> Iterator[Shard]:
-    """Yields the shards of a list; a relative line lies beside the list."""
+    """Yields the shards of a list; a relative line lies beside the list.
+
+    A far list is not ours to trust: it names other far shards, never a file of this machine.
+    """
     try:
         lines = remote.read(url).decode("utf-8").splitlines()
     except (FileNotFoundError, UnicodeDecodeError) as error:
@@ -98,6 +101,9 @@ def _list(url: str) -> Iterator[Shard]:
     for line in filter(None, map(str.strip, lines)):
         if not line.startswith("#"):
             whole = remote.is_remote(line) or line.startswith("/")
+            if remote.is_remote(url) and not remote.is_plain(line):
+                what = "expected http(s)://, gs://, s3:// or a name beside the list"
+                raise TrainError(f"{url}: {what}, found {line[:200]}")
             yield from _named(line if whole else f"{_parent(url)}/{line}")
 
 
@@ -143,12 +149,16 @@ def _manifest(folder: str) -> dict[str, int]:
     url = f"{folder}/{MANIFEST}"
     try:
         rows = [json.loads(line) for line in remote.read(url).splitlines() if line.strip()]
-        return {row["path"]: int(row["bytes"]) for row in rows}
+        sizes = {str(row["path"]): int(row["bytes"]) for row in rows}
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         what = 'a JSON object with "path" and "bytes" per line'
         raise TrainError(f"{url}: expected {what}: {error}") from error
+    for name in sizes:
+        if "/" in name or "::" in name or name in ("", ".", ".."):
+            raise TrainError(f"{url}: expected names of files beside it, found {name[:200]!r}")
+    return sizes
 
 
 def _parent(url: str) -> str:
