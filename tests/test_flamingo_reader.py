@@ -24,7 +24,8 @@ from m3w_builder.flamingo.config import Source
 from m3w_builder.flamingo.data import files, remote
 from m3w_builder.flamingo.data.examples import SampleError, nodes
 from m3w_builder.flamingo.data.files import Cache
-from m3w_builder.flamingo.data.reader import Sample, Shards, fault, open_source, texts
+from m3w_builder.flamingo.data.index import Member
+from m3w_builder.flamingo.data.reader import MAX_TEXT, Sample, Shards, fault, open_source, texts
 from m3w_builder.flamingo.data.sources import Shard, find, kinds
 from m3w_builder.samples import Sample as Made
 from m3w_builder.shards import read_shard
@@ -191,6 +192,24 @@ def test_foreign_shard_without_a_table_is_checked_by_what_its_json_says(
     (tmp_path / "interleaved-000000.parquet").unlink()
     shards = Shards([str(tmp_path / "interleaved-000000.tar")], cache)
     assert reason(shards.sample(0)) == "misplaced_image"
+
+
+@pytest.mark.parametrize("part", ["json", "txt"])
+def test_text_that_is_too_large_is_not_read(part: str) -> None:
+    read = list[int]()
+
+    def spaces(member: Member) -> bytes:
+        read.append(member.length)
+        return b" " * member.length
+
+    def of(length: int) -> str:
+        members = {part: Member(0, length, ""), "jpg": Member(0, 1, "")}
+        return reason(Sample("0a", members, spaces))
+
+    assert of(MAX_TEXT + 1) == "sample_too_large"
+    assert read == []
+    assert of(MAX_TEXT) != "sample_too_large"
+    assert MAX_TEXT in read
 
 
 @pytest.mark.parametrize("part", ["json", "000.jpg"])

@@ -27,6 +27,7 @@ from m3w_builder.types import KINDS, Kind
 
 CONNECTIONS = 8  # at a time, per process
 GROUP = 2048  # samples that are permuted together, where no configuration says
+MAX_TEXT = 16 * 2**20  # bytes of a sample's JSON or text: a book has one
 PICTURE = re.compile("|".join(("jpeg", *IMAGE_FORMATS)))
 
 
@@ -51,7 +52,7 @@ class Sample(Mapping[str, Any]):
     def record(self) -> dict[str, Any]:
         """Returns the parsed JSON with the key as "id"; a foreign pair of picture and text gets one.
 
-        Raises SampleError: malformed_sample, missing_part, damaged_member.
+        Raises SampleError: malformed_sample, missing_part, sample_too_large, damaged_member.
         """
         parsed = self._json() if "json" in self.members else {}
         if not isinstance(parsed.get("texts"), list) and "txt" in self.members:
@@ -62,7 +63,7 @@ class Sample(Mapping[str, Any]):
 
     def _json(self) -> dict[str, Any]:
         try:
-            parsed = json.loads(self.member("json"))
+            parsed = json.loads(self._text("json"))
         except (ValueError, RecursionError) as error:
             raise SampleError("malformed_sample", f"{self.key}: {error}") from error
         if not isinstance(parsed, dict):
@@ -75,9 +76,17 @@ class Sample(Mapping[str, Any]):
         pictures = [part for part in self.members if PICTURE.fullmatch(part)]
         if len(pictures) != 1:
             raise SampleError("missing_part", f"{self.key}: one picture beside its txt")
-        words = self.member("txt").decode("utf-8", "replace")
+        words = self._text("txt").decode("utf-8", "replace")
         lists = {"texts": [None, words], "images": [pictures[0], None], "videos": [None, None]}
         return {"kind": "image_text", **lists}
+
+    def _text(self, part: str) -> bytes:
+        """Returns the bytes of a member that is read as a whole; one too large is not read at all."""
+        length = self.members[part].length
+        if length > MAX_TEXT:
+            what = f"{self.key}.{part}: expected at most {MAX_TEXT} bytes, found {length}"
+            raise SampleError("sample_too_large", what)
+        return self.member(part)
 
     def member(self, part: str, said: str = "", others: Iterable[str] = ()) -> bytes:
         """Returns the bytes of a member, compared with what is said of them.
