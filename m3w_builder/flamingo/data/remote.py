@@ -33,7 +33,9 @@ def is_remote(url: str) -> bool:
 
 
 def is_plain(line: str) -> bool:
-    """Says whether a line of a far list leads away from this machine: by no other way of fsspec's."""
+    """Says whether a line of a list is an address by itself or a name beside the list, and no path of this
+    machine nor a chain of fsspec's.
+    """
     protocol, far, _ = line.partition("://")
     return "::" not in line and (protocol in PACKAGES if far else not line.startswith("/"))
 
