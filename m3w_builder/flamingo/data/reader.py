@@ -20,7 +20,7 @@ from m3w_builder.flamingo.data import files, index, sources
 from m3w_builder.flamingo.data.examples import SampleError, text
 from m3w_builder.flamingo.data.files import Cache, Far, File, Span
 from m3w_builder.flamingo.data.index import Member
-from m3w_builder.flamingo.data.order import Longs, Order
+from m3w_builder.flamingo.data.order import Order, last_at
 from m3w_builder.flamingo.data.sources import Shard
 from m3w_builder.samples import IMAGE_FORMATS
 from m3w_builder.types import KINDS, Kind
@@ -166,7 +166,7 @@ class Shards:
         """Returns a sample; nothing but the table of its shard is read yet."""
         if not 0 <= number < len(self):
             raise IndexError(f"{self.name}: sample {number} of {len(self)}")
-        shard = _last_at(self.first, number)
+        shard = last_at(self.first, number)
         file, own = self.files[shard], number - int(self.first[shard])
         table = self._tables(file)
         read = partial(_bytes, file, partial(self._span, shard, number))
@@ -174,7 +174,7 @@ class Shards:
 
     def prepare(self, numbers: Iterable[int]) -> None:
         """Fetches what far samples need, several chunks at a time."""
-        chunks = {_last_at(self.chunks, n): _last_at(self.first, n) for n in numbers}
+        chunks = {last_at(self.chunks, n): last_at(self.first, n) for n in numbers}
         far = [
             (file, self._span(shard, int(self.chunks[chunk])))
             for chunk, shard in chunks.items()
@@ -186,7 +186,7 @@ class Shards:
 
     def _span(self, shard: int, number: int) -> Span:
         """Returns the bytes of the shard that the chunk of a sample lies in."""
-        chunk = _last_at(self.chunks, number)
+        chunk = last_at(self.chunks, number)
         first, last = (int(n - self.first[shard]) for n in self.chunks[chunk : chunk + 2])
         return self._tables(self.files[shard]).span(first, last)
 
@@ -239,8 +239,3 @@ def _bytes(file: File, chunk: Callable[[], Span], member: Member) -> bytes:
         end = member.offset + member.length
         raise SampleError("truncated_shard", f"{file.url}: ends before byte {end}")
     return data
-
-
-def _last_at(ascending: Longs, value: int) -> int:
-    """Returns the number of the last element that is not above `value`."""
-    return int(np.searchsorted(ascending, value, side="right")) - 1
