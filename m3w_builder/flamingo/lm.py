@@ -6,8 +6,8 @@ one on machines without downloads, and learns spelling, not the world.
 
 from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
-from math import ceil
 from io import StringIO
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ def load(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
     if (Path(lm.source) / TOKENIZER).with_name(IDS).is_file():  # of a run
         return open_folder(Path(lm.source))
     return _pretrained(lm)
+
+
+def context(model: PreTrainedModel) -> int | None:
+    """Returns how many tokens a causal LM takes at most, None where nothing limits them."""
+    return getattr(model.config, "max_position_embeddings", None)
 
 
 def builtin(lm: Language, vocabulary: int) -> PreTrainedModel:
