@@ -94,6 +94,13 @@ def test_folder_without_an_lm_is_an_error_of_one_line(tmp_path: Path) -> None:
         lm.open_folder(tmp_path)
 
 
+@pytest.mark.parametrize("source", ["/nowhere/lm", "./nowhere", "../nowhere", "~/no/where/lm"])
+def test_path_that_is_not_there_is_said_to_be_none(source: str) -> None:
+    with pytest.raises(TrainError) as error:
+        lm.load(Language(source=source))
+    assert str(error.value) == f"lm.source: no such folder: {source}"
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_cut_file_is_an_error_of_one_line(tmp_path: Path, name: str) -> None:
     source = folder(tmp_path, bos_token="<BOS>")

@@ -96,6 +96,8 @@ def frozen(model: PreTrainedModel) -> PreTrainedModel:
 
 def _pretrained(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
     source, options = lm.source, dict[str, Any]()
+    if source.startswith(("/", "./", "../", "~")) and not Path(source).exists():
+        raise TrainError(f"lm.source: no such folder: {source}")  # the Hub would tell of its names
     if source == SMOLLM2:
         path = smollm2()
         source, options = str(path.parent), {"gguf_file": path.name}
