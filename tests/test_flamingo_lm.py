@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast  # noqa: E402
 
 from m3w_builder.errors import TrainError  # noqa: E402
 from m3w_builder.flamingo import lm  # noqa: E402
-from m3w_builder.flamingo.config import Language  # noqa: E402
+from m3w_builder.flamingo.config import Examples, Language  # noqa: E402
 from m3w_builder.flamingo.data.tokens import Tokenizer  # noqa: E402
 from m3w_builder.flamingo.model import Flamingo  # noqa: E402
 
@@ -58,6 +58,15 @@ def test_folder_of_transformers_is_an_lm_with_its_own_bos(tmp_path: Path, name: 
         expected = tiny.language(name)(input_ids=words).logits
         torch.testing.assert_close(model(input_ids=words).logits, expected)
     assert Flamingo(model, tiny.Cells(), tiny.BRIDGE).size == tiny.VOCABULARY
+
+
+def test_examples_longer_than_the_context_are_an_error(tmp_path: Path) -> None:
+    language = Language(source=str(folder(tmp_path, "gpt2", bos_token="<BOS>")))
+    lm.load(language, Examples(length=96, pair_length=96))
+    for name in ("length", "pair_length"):
+        text = Examples(**{"length": 96, "pair_length": 64, name: 97})
+        with pytest.raises(TrainError, match=rf"^examples\.{name}: .* 96 tokens, .* found 97$"):
+            lm.load(language, text)
 
 
 def test_random_takes_the_shape_alone(tmp_path: Path) -> None:
