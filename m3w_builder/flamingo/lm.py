@@ -38,8 +38,8 @@ logging.disable_progress_bar()
 def load(lm: Language, examples: Examples | None = None) -> tuple[PreTrainedModel, Tokenizer]:
     """Returns the LM in evaluation mode, frozen, and its tokenizer; raises TrainError.
 
-    It must take `examples` whole, where they are given. The builtin one comes with random weights and the tokenizer of the bytes, under as many ids as
-    `vocabulary` says.
+    The builtin one comes with random weights and the tokenizer of the bytes, under as many ids as
+    `vocabulary` says; any other must take `examples` whole, where they are given.
     """
     if lm.source == "builtin":
         plain = Tokenizer.bytes()
@@ -66,7 +66,8 @@ def _check_context(model: PreTrainedModel, examples: Examples) -> None:
 
 def context(model: PreTrainedModel) -> int | None:
     """Returns how many tokens a causal LM takes at most, None where nothing limits them."""
-    return getattr(model.config, "max_position_embeddings", None)
+    room: int | None = getattr(model.config, "max_position_embeddings", None)
+    return room
 
 
 def builtin(lm: Language, vocabulary: int) -> PreTrainedModel:
