@@ -116,3 +116,17 @@ def test_defaults_are_the_papers() -> None:
     assert (run.examples.next_probability, run.examples.space_probability) == (0.5, 0.5)
     assert (run.examples.after_last, run.examples.discarded) == ("none", "none")
     assert (run.train.mixing, run.train.reduction, run.train.clip) == ("accumulate", "mean", 1.0)
+
+
+def test_error_says_whether_the_file_or_the_options_are_at_fault(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("[train]\nsteps = 3\n")
+    for file in (None, path):
+        with pytest.raises(ConfigError, match=r"^options: train\.steps: .*, found 0$"):
+            load(file, train={"steps": 0})
+    path.write_text("[train]\nsteps = 0\n")
+    with pytest.raises(ConfigError, match=rf"^{path}: train\.steps: .*, found 0$"):
+        load(path, train={"seed": 1})
+    assert load(path, train={"steps": 1}).train.steps == 1
+    with pytest.raises(ConfigError, match=r"^--preset: preset: expected one of"):
+        load(path, preset="big")

@@ -1,6 +1,8 @@
 """From a sample to a training example: phi, windows, the order of images, and seeded draws."""
 
 import random
+import subprocess
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -151,17 +153,40 @@ def test_clip_of_a_long_video_is_told_by_its_own_first_frame() -> None:
     assert starts <= {f"of {name}" for name in names[:33]}
 
 
-def test_example_refuses_images_out_of_document_order() -> None:
+@pytest.mark.parametrize(
+    ("places", "what"),
+    [
+        ([(0, 3), (7, 1)], "node 1 after 3: out of document order"),
+        ([(0, 1), (7, 1)], "node 1 after 1: out of document order"),
+        ([(7, 1), (0, 3)], "node 3 after 1: out of document order"),
+        ([(0, 1), (0, 3)], "node 3 after 1: out of document order"),
+        ([(1, 1)], "expected the tag of node 1 at token 1, found other text"),
+        ([(9, 1)], "expected the tag of node 1 at token 9, found other text"),
+    ],
+)
+def test_example_refuses_images_behind_other_tags(places: list[tuple[int, int]], what: str) -> None:
     ids = [*TAG, *TAG]
-    tags = (Tag(0, 7, 3, ("001.jpg",), ("",)), Tag(7, 14, 1, ("000.jpg",), ("",)))
-    with pytest.raises(AssertionError, match="out of document order"):
+    tags = tuple(Tag(start, start + 7, node, ("000.jpg",), ("",)) for start, node in places)
+    with pytest.raises(SampleError, match=what) as error:
         Example("0a", ids, [0] * 14, [False] * 14, tags, TAG)
+    assert error.value.reason == "misordered_images"
 
 
-def test_example_refuses_a_tag_where_there_is_none_and_a_first_token_that_counts() -> None:
+def test_example_refuses_misordered_images_without_assertions_too() -> None:
+    program = """
+from m3w_builder.flamingo.data.examples import Example, SampleError, Tag
+tags = tuple(Tag(start, start + 1, 1 - start, ("a",), ("",)) for start in (0, 1))
+try:
+    Example("0a", [5, 5], [1, 2], [False, True], tags, (5,))
+except SampleError as error:
+    print(error.reason)
+"""
+    run = [sys.executable, "-O", "-c", program]
+    assert subprocess.run(run, capture_output=True, text=True).stdout == "misordered_images\n"
+
+
+def test_example_refuses_a_first_token_that_counts() -> None:
     tag = Tag(1, 8, 0, ("000.jpg",), ("",))
-    with pytest.raises(AssertionError):
-        Example("0a", [*TAG, 9], [0] * 8, [False] * 8, (tag,), TAG)
     with pytest.raises(AssertionError, match="nothing comes before the first token"):
         Example("0a", [9, *TAG], [0] * 8, [True] * 8, (tag,), TAG)
 

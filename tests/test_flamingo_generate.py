@@ -223,6 +223,17 @@ def test_text_ends_where_the_context_of_the_lm_does(name: str) -> None:
         generate(model, TOKENIZER, [prompt(model, "x" * 41, 2)], limit=1)
 
 
+@pytest.mark.parametrize("options", [{}, {"beams": 3}, {"top_p": 0.9, "seeds": (1, 2, 3, 4)}])
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_end_of_the_context_is_that_of_each_prompt(name: str, options: dict[str, Any]) -> None:
+    model = preferring(tiny.flamingo(name), TOKENIZER.encode("x")[0])
+    asked = [prompt(model, "x" * width, 2) for width in (2, 38, 25, 39)]
+    room = [96 - len(one.ids) for one in asked]
+    assert min(room) < 5 < sorted(room)[2]
+    found = generate(model, TOKENIZER, asked, limit=20, **options)
+    assert found == ["x" * min(20, most) for most in room]
+
+
 def test_habits_of_the_lm_are_not_taken_over() -> None:
     letter = TOKENIZER.encode("x")[0]
     lm = tiny.language()

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast  # noqa: E402
 
 from m3w_builder.errors import TrainError  # noqa: E402
 from m3w_builder.flamingo import lm  # noqa: E402
-from m3w_builder.flamingo.config import Language  # noqa: E402
+from m3w_builder.flamingo.config import Examples, Language  # noqa: E402
 from m3w_builder.flamingo.data.tokens import Tokenizer  # noqa: E402
 from m3w_builder.flamingo.model import Flamingo  # noqa: E402
 
@@ -60,6 +60,15 @@ def test_folder_of_transformers_is_an_lm_with_its_own_bos(tmp_path: Path, name: 
     assert Flamingo(model, tiny.Cells(), tiny.BRIDGE).size == tiny.VOCABULARY
 
 
+def test_examples_longer_than_the_context_are_an_error(tmp_path: Path) -> None:
+    language = Language(source=str(folder(tmp_path, "gpt2", bos_token="<BOS>")))
+    lm.load(language, Examples(length=96, pair_length=96))
+    for name in ("length", "pair_length"):
+        text = Examples(**{"length": 96, "pair_length": 64, name: 97})
+        with pytest.raises(TrainError, match=rf"^examples\.{name}: .* 96 tokens, .* found 97$"):
+            lm.load(language, text)
+
+
 def test_random_takes_the_shape_alone(tmp_path: Path) -> None:
     source = folder(tmp_path, bos_token="<BOS>")
     model, _ = lm.load(Language(source=str(source), random=True))
@@ -92,6 +101,13 @@ def test_folder_without_an_lm_is_an_error_of_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
     with pytest.raises(TrainError, match="expected the LM of a run"):
         lm.open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["/nowhere/lm", "./nowhere", "../nowhere", "~/no/where/lm"])
+def test_path_that_is_not_there_is_said_to_be_none(source: str) -> None:
+    with pytest.raises(TrainError) as error:
+        lm.load(Language(source=source))
+    assert str(error.value) == f"lm.source: no such folder: {source}"
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])

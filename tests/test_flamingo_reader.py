@@ -10,6 +10,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -22,7 +24,8 @@ from m3w_builder.flamingo.config import Source
 from m3w_builder.flamingo.data import files, remote
 from m3w_builder.flamingo.data.examples import SampleError, nodes
 from m3w_builder.flamingo.data.files import Cache
-from m3w_builder.flamingo.data.reader import Sample, Shards, fault, open_source, texts
+from m3w_builder.flamingo.data.index import Member
+from m3w_builder.flamingo.data.reader import MAX_TEXT, Sample, Shards, fault, open_source, texts
 from m3w_builder.flamingo.data.sources import Shard, find, kinds
 from m3w_builder.samples import Sample as Made
 from m3w_builder.shards import read_shard
@@ -191,6 +194,24 @@ def test_foreign_shard_without_a_table_is_checked_by_what_its_json_says(
     assert reason(shards.sample(0)) == "misplaced_image"
 
 
+@pytest.mark.parametrize("part", ["json", "txt"])
+def test_text_that_is_too_large_is_not_read(part: str) -> None:
+    read = list[int]()
+
+    def spaces(member: Member) -> bytes:
+        read.append(member.length)
+        return b" " * member.length
+
+    def of(length: int) -> str:
+        members = {part: Member(0, length, ""), "jpg": Member(0, 1, "")}
+        return reason(Sample("0a", members, spaces))
+
+    assert of(MAX_TEXT + 1) == "sample_too_large"
+    assert read == []
+    assert of(MAX_TEXT) != "sample_too_large"
+    assert MAX_TEXT in read
+
+
 @pytest.mark.parametrize("part", ["json", "000.jpg"])
 def test_one_changed_byte_is_noticed(folder: Path, tmp_path: Path, cache: Cache, part: str) -> None:
     name = "interleaved-000000"
@@ -212,6 +233,70 @@ def test_tar_that_lost_its_end_without_a_manifest_loses_only_those_samples(
     (tmp_path / f"{name}.tar").write_bytes((folder / f"{name}.tar").read_bytes()[: last + 5])
     shards = Shards([str(tmp_path / f"{name}.tar")], cache)
     assert [reason(shards.sample(n)) for n in range(3)] == ["", "", "truncated_shard"]
+
+
+def members(folder: Path, to: Path, **column: list[int | None]) -> Path:
+    """Copies a shard of three samples beside a members table with other values in a column's first rows."""
+    name = "interleaved-000000"
+    table = pq.read_table(folder / f"{name}.parquet")
+    for key, values in column.items():
+        mixed = pa.array([*values, *table[key].to_pylist()[len(values) :]], table[key].type)
+        table = table.set_column(table.schema.get_field_index(key), table.schema.field(key), mixed)
+    pq.write_table(table, to / f"{name}.parquet")
+    (to / f"{name}.tar").write_bytes((folder / f"{name}.tar").read_bytes())
+    return to / f"{name}.tar"
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ({"offset": [-1]}, "in row 0: .* bytes from -1"),
+        ({"length": [-1]}, "in row 0: -1 bytes from 512"),
+        ({"length": [2**63 - 1]}, "in row 0: 9223372036854775807 bytes"),
+        ({"offset": [2**63 - 1]}, "in row 0: .* bytes from 9223372036854775807"),
+        ({"offset": [2**40]}, "in row 1: "),
+        ({"offset": [None]}, "expected every offset, found null"),
+        ({"length": [0, None]}, "expected every length, found null"),
+        ({"part": [None]}, "expected every part, found null"),
+        ({"key": [None]}, "expected every key, found null"),
+    ],
+)
+def test_table_of_members_that_lie_nowhere_is_an_error_of_one_line(
+    folder: Path, tmp_path: Path, cache: Cache, column: dict[str, list[int | None]], what: str
+) -> None:
+    path = members(folder, tmp_path, **column)
+    with pytest.raises(TrainError, match=rf"^{path}: its members table .* damaged: .*{what}") as e:
+        Shards([str(path)], cache)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"no Parquet" * 99, b"PAR1\xff\xff\xff\x7fPAR1"])
+def test_table_that_is_no_parquet_is_an_error_of_one_line(
+    folder: Path, tmp_path: Path, cache: Cache, data: bytes
+) -> None:
+    path = members(folder, tmp_path)
+    path.with_suffix(".parquet").write_bytes(data)
+    with pytest.raises(TrainError, match=rf"^{path}: its members table .* is damaged: ") as error:
+        Shards([str(path)], cache)
+    assert "\n" not in str(error.value)
+
+
+def test_member_longer_than_its_tar_takes_no_room(
+    folder: Path, tmp_path: Path, cache: Cache
+) -> None:
+    rows = pq.read_table(folder / "interleaved-000000.parquet").num_rows
+    lengths = pq.read_table(folder / "interleaved-000000.parquet")["length"].to_pylist()
+    path = members(folder, tmp_path, length=[*lengths[: rows - 1], 2**45])
+    sample = Shards([str(path)], cache).sample(2)
+    with pytest.raises(SampleError, match="truncated_shard"):
+        sample.member(list(sample.members)[-1])
+    assert sample.record()
+    with serving(tmp_path) as server:
+        far = Shards([f"{server.url}/{path.name}"], cache)
+        with pytest.raises(
+            TrainError, match=rf"^{server.url}/{path.name}: expected bytes .* found"
+        ):
+            far.sample(2).record()
 
 
 # Where shards are found
@@ -326,9 +411,6 @@ def test_pairs_of_another_tool_are_read_in_webdatasets_layout(tmp_path: Path, ca
     }
     path = tar(tmp_path / "00000.tar", members)
     # As img2dataset leaves it: a table, but not of members.
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     pq.write_table(pa.table({"url": ["https://x.example/1.jpg"]}), tmp_path / "00000.parquet")
     shards = Shards([str(path)], cache)
     assert shards.keys == ["train/0001", f"train/{'n' * 120}", "train/0003"]
@@ -516,6 +598,53 @@ def test_far_lists_and_folders(folder: Path, tmp_path: Path, server: Files) -> N
     assert [s.url for s in find(str(tmp_path / "list.txt"))] == two
     with pytest.raises(TrainError, match=r"found no manifest.jsonl: name the shards"):
         find(f"{server.url}/elsewhere")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/etc/interleaved-000000.tar",
+        "file:///etc/interleaved-000000.tar",
+        "local:///etc/*.tar",
+        "memory://a.tar",
+        "simplecache::file:///etc/a.tar",
+        "http://x.example/a.zip::file:///etc/a.tar",
+        "a.tar::memory",
+    ],
+)
+def test_far_list_names_nothing_of_this_machine(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.txt").write_text(f"interleaved-000000.tar\n{line}\n")
+    with serving(tmp_path) as server, pytest.raises(TrainError) as error:
+        find(f"{server.url}/list.txt")
+    said = "expected http(s)://, gs://, s3:// or a name beside the list, found"
+    assert str(error.value) == f"{server.url}/list.txt: {said} {line}"
+
+
+def test_far_list_names_far_shards(tmp_path: Path) -> None:
+    lines = ["http://x.example/a.tar", "https://x.example/b.tar", "s3://b/c.tar", "gs://b/d.tar"]
+    (tmp_path / "list.txt").write_text("\n".join(["e.tar", *lines]))
+    with serving(tmp_path) as server:
+        assert [s.url for s in find(f"{server.url}/list.txt")] == [f"{server.url}/e.tar", *lines]
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.tar", "/etc/a.tar", "..", "", "file:///etc/a.tar", "a.tar::memory"]
+)
+def test_manifest_names_files_beside_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"path": name, "bytes": 1}) + "\n")
+    with serving(tmp_path) as server:
+        for where in (str(tmp_path), server.url):
+            with pytest.raises(TrainError, match=r"jsonl: expected names of files beside"):
+                find(where)
+
+
+@pytest.mark.parametrize(
+    "row", ['{"path": 1}', "[]", '{"path": "a", "bytes": Infinity}', "[" * 9999]
+)
+def test_manifest_of_other_rows_is_an_error(tmp_path: Path, row: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(row)
+    with pytest.raises(TrainError, match=r'manifest.jsonl: expected a JSON object with "path"'):
+        find(str(tmp_path))
 
 
 @pytest.mark.parametrize(("url", "package"), [("gs://b/a.tar", "gcsfs"), ("s3://b/a.tar", "s3fs")])

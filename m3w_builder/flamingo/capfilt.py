@@ -23,6 +23,7 @@ from m3w_builder.flamingo.checkpoint import Finished
 from m3w_builder.flamingo.data.images import fit
 from m3w_builder.flamingo.data.tokens import Tokenizer
 from m3w_builder.flamingo.generate import Prompt, generate
+from m3w_builder.flamingo.lm import context
 from m3w_builder.flamingo.model import Flamingo
 
 
@@ -89,8 +90,8 @@ class Matcher(_Run):
     def match(self, images: Sequence[Image], texts: Sequence[str]) -> list[float]:
         """Returns a score for each pair."""
         media = self._see(images)
-        context = getattr(self._model.lm.config, "max_position_embeddings", None)
-        ids, counted = _rows(texts, self._tokenizer, context, self._device)
+        room = context(self._model.lm)
+        ids, counted = _rows(texts, self._tokenizer, room, self._device)
         looks = torch.arange(1, len(texts) + 1, device=self._device)[:, None].expand_as(ids)
         scores = likelihood(self._model, ids, looks, media, counted)
         if self._relative:
@@ -104,12 +105,12 @@ def head(tokenizer: Tokenizer) -> list[int]:
 
 
 def _rows(
-    texts: Sequence[str], tokenizer: Tokenizer, context: int | None, device: str
+    texts: Sequence[str], tokenizer: Tokenizer, room: int | None, device: str
 ) -> tuple[Tensor, Tensor]:
     """Returns ids [B, L] of <BOS><image>text<EOC>, right-padded, and which of them count: the text and its end."""
     first = head(tokenizer)
-    room = context - len(first) - 1 if context else None
-    rows = [[*first, *tokenizer.encode(text)[:room], tokenizer.eoc] for text in texts]
+    most = room - len(first) - 1 if room else None
+    rows = [[*first, *tokenizer.encode(text)[:most], tokenizer.eoc] for text in texts]
     ids = torch.full((len(rows), max(map(len, rows))), tokenizer.eos)
     counted = torch.zeros_like(ids, dtype=torch.bool)
     for number, row in enumerate(rows):

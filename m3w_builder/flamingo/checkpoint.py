@@ -109,7 +109,7 @@ def frozen(folder: Path, run: Run) -> Frozen:
         if (folder / LM).is_dir():
             lm, tokenizer = language.open_folder(folder / LM)
         else:
-            lm, tokenizer = language.load(run.lm)
+            lm, tokenizer = language.load(run.lm, run.examples)
         torch.manual_seed(run.train.seed)
         return Frozen(lm, tokenizer, vision.load(_sight(folder, run)))
 
@@ -118,7 +118,7 @@ def words(folder: Path, run: Run) -> Tokenizer:
     """Returns the tokenizer of a run's LM."""
     if (folder / LM).is_dir():
         return Tokenizer.read(folder / LM / language.TOKENIZER)
-    return language.load(run.lm)[1]
+    return language.load(run.lm, run.examples)[1]
 
 
 def _sight(folder: Path, run: Run) -> configuration.Vision:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from m3w_builder.config import toml
 from m3w_builder.config.section import Count, Positive, Ratio, Section
+from m3w_builder.errors import ConfigError
 from m3w_builder.types import Kind
 
 PRESETS = Path(__file__).parent / "presets"
@@ -235,12 +236,20 @@ class Run(Section):
 
 
 def load(path: Path | None = None, preset: str = "", **over: dict[str, Any]) -> Run:
-    """Returns the configuration of a TOML file, or of a preset alone; `over` wins over both."""
+    """Returns the configuration of a TOML file, or of a preset alone; `over` wins over both.
+
+    Raises ConfigError, which says where the fault is: in the file, the preset, or the options `over` them.
+    """
     table = toml.read(path) if path else {}
     name = preset or table.pop("preset", DEFAULT_PRESET)
     table.pop("preset", None)
     origin = str(path) if path else "--preset"
-    return parse(toml.merged(toml.merged(toml.preset(PRESETS, name, origin), table), over), origin)
+    alone = toml.merged(toml.preset(PRESETS, name, "--preset" if preset else origin), table)
+    try:
+        return parse(toml.merged(alone, over), "options")
+    except ConfigError:
+        parse(alone, origin)  # without the options the fault may be there as well
+        raise
 
 
 def parse(table: dict[str, Any], origin: str = "configuration") -> Run:

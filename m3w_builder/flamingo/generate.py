@@ -17,6 +17,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.data.tokens import Tokenizer
+from m3w_builder.flamingo.lm import context
 from m3w_builder.flamingo.model import Flamingo, Sight
 
 CANDIDATES = 64  # continuations that are scored side by side
@@ -80,29 +81,59 @@ def generate(
     """Returns the text after each prompt, without the <EOC> or EOS that ends it.
 
     Greedy with one beam and no `top_p`; nucleus sampling with `top_p`, each prompt by the draws of
-    its own seed; beam search with several beams. At least `least` and at most `limit` tokens. New
-    text looks at what the prompt's last token sees.
+    its own seed; beam search with several beams. At least `least` and at most `limit` tokens, fewer
+    where the LM's context ends before, whatever the other prompts. New text looks at what the
+    prompt's last token sees.
     """
     assert top_p is None or beams == 1
+    drawn = [Random(str(seed)) for seed in seeds or range(len(prompts))]
+    texts = [""] * len(prompts)
+    for most, rows in _by_limit(prompts, limit, context(model.lm)).items():
+        processors = LogitsProcessorList()
+        if top_p is not None:
+            processors.append(Nucleus(top_p, temperature, [drawn[row] for row in rows]))
+        some = [prompts[row] for row in rows]
+        found = _continued(model, tokenizer, some, processors, beams, min(least, most), most)
+        for row, words in zip(rows, found, strict=True):
+            texts[row] = words
+    return texts
+
+
+def _by_limit(prompts: Sequence[Prompt], limit: int, room: int | None) -> dict[int, list[int]]:
+    """Returns the rows that may have as many new tokens: most have `limit`; TrainError where one has none.
+
+    They go together: the padding of any would take the room of those with less.
+    """
+    groups = dict[int, list[int]]()
+    for row, prompt in enumerate(prompts):
+        most = min(limit, room - len(prompt.ids)) if room else limit
+        if most < 1:
+            raise TrainError(f"prompt: expected fewer than {room} tokens, found {len(prompt.ids)}")
+        groups.setdefault(most, []).append(row)
+    return groups
+
+
+def _continued(
+    model: Flamingo,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    processors: LogitsProcessorList,
+    beams: int,
+    least: int,
+    limit: int,
+) -> list[str]:
+    """Returns the text after each of the prompts, which all have room for `limit` tokens more."""
     ids, phi, mask, media = _left_padded(prompts, tokenizer.eos, model.device)
-    room = getattr(model.lm.config, "max_position_embeddings", None)
-    limit = min(limit, room - ids.shape[1]) if room else limit
-    if limit < 1:
-        raise TrainError(f"prompt: expected fewer than {room} tokens, found {ids.shape[1]}")
     ends = [tokenizer.eoc, tokenizer.eos]
     config = GenerationConfig(
         max_new_tokens=limit,
-        min_new_tokens=min(least, limit) or None,
+        min_new_tokens=least or None,
         num_beams=beams,
         do_sample=False,
         eos_token_id=ends,
         pad_token_id=tokenizer.eos,
         suppress_tokens=[tokenizer.bos] if tokenizer.bos not in ends else None,
     )
-    processors = LogitsProcessorList()
-    if top_p is not None:
-        dice = [Random(str(seed)) for seed in seeds or range(len(prompts))]
-        processors.append(Nucleus(top_p, temperature, dice))
     lm: Any = model.lm  # a generative one: transformers has no type for that
     with model.eyes.on(Sight(media, phi, model.shape, keys={})):
         found = lm.generate(

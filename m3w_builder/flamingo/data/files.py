@@ -145,7 +145,7 @@ class Near:
         """Returns bytes of the shard, fewer where it ends before."""
         file = os.open(self.url, os.O_RDONLY)
         try:
-            return os.pread(file, length, offset)
+            return _read(file, length, offset)
         finally:
             os.close(file)
 
@@ -189,11 +189,11 @@ class Far:
             name, ask = self._name(f"{start}-{end}"), partial(self._range, start, end)
             try:
                 with self.cache.opened(name, ask) as file:
-                    return os.pread(file, length, offset - start)
+                    return _read(file, length, offset - start)
             except _RangesIgnored as answer:
                 self.cache.put(self._name("whole"), answer.data)
         with self.cache.opened(self._name("whole"), self._all) as file:
-            return os.pread(file, length, offset)
+            return _read(file, length, offset)
 
     def _name(self, what: str) -> str:
         return f"{self.url} {self.state} {what}"
@@ -253,5 +253,7 @@ def _beside(url: str) -> bytes:
     return remote.read(url.removesuffix(".tar") + ".parquet")
 
 
-def _read(file: int) -> bytes:
-    return os.pread(file, os.fstat(file).st_size, 0)
+def _read(file: int, length: int | None = None, offset: int = 0) -> bytes:
+    """Returns bytes of an open file, fewer where it ends before: no room is made for what is not there."""
+    rest = max(0, os.fstat(file).st_size - offset)
+    return os.pread(file, rest if length is None else min(length, rest), offset)

@@ -23,6 +23,7 @@ from schemas.arrow import MEMBERS
 CHUNK_SAMPLES = 64  # that lie together and are read together
 CHUNK_BYTES = 8 * 2**20  # a tenth of a second from an object store
 KEPT_ROWS = 2**20  # of 120 bytes, per process
+LONGEST = 2**60  # bytes: no tar is longer, and sums of two such places stay below 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,36 @@ def of(file: File) -> Index:
 def _parsed(data: bytes, url: str) -> pa.Table | None:
     """Returns a members table, None for one of something else, as other tools leave beside a tar."""
     try:
-        table = pq.read_table(BytesIO(data))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise TrainError(f"{url}: its members table (.parquet) is damaged: {error}") from error
-    return table if table.schema.equals(MEMBERS) else None
+        file = pq.ParquetFile(BytesIO(data))
+        if not file.schema_arrow.equals(MEMBERS):
+            return None
+        table = file.read()
+        table.validate(full=True)  # of what is no UTF-8, for one
+    except (pa.ArrowException, OSError) as error:
+        what = " ".join(str(error).split())
+        raise TrainError(f"{url}: its members table (.parquet) is damaged: {what}") from error
+    if odd := misplaced(table):
+        raise TrainError(f"{url}: its members table (.parquet) is damaged: {odd}")
+    return table
+
+
+def misplaced(table: pa.Table) -> str:
+    """Returns why the members of a table cannot lie in any tar as it says, "" where they can.
+
+    How long the tar is nobody knows yet: a read past its end finds less.
+    """
+    lacks = [name for name in ("key", "part", "offset", "length") if table[name].null_count]
+    if lacks:
+        return f"expected every {lacks[0]}, found null"
+    offsets, lengths = (table[name].to_numpy() for name in ("offset", "length"))
+    wrong = (offsets < 0) | (lengths < 0) | (offsets > LONGEST) | (lengths > LONGEST)
+    if not wrong.any():
+        wrong = np.append(False, offsets[1:] < (offsets + lengths)[:-1])
+    if not wrong.any():
+        return ""
+    row = int(wrong.argmax())
+    what = f"row {row}: {lengths[row]} bytes from {offsets[row]}"
+    return f"expected members one after the other, found in {what}"
 
 
 def _walked(file: File) -> bytes:

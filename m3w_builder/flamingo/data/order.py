@@ -38,7 +38,7 @@ class Order:
     def __call__(self, epoch: int, place: int) -> int:
         """Returns the number of the sample at `place` (below N) of an epoch."""
         _, first = self._epoch(epoch)
-        number = _last_at(first, place)
+        number = last_at(first, place)
         begin, samples = self._group(epoch, int(first[number]) // self.group)
         return int(samples[place - begin])
 
@@ -70,7 +70,8 @@ def permutation(size: int, *seed: int) -> Longs:
     return np.argsort(keys, kind="stable")
 
 
-def _last_at(ascending: Longs, value: int) -> int:
+def last_at(ascending: Longs, value: int) -> int:
+    """Returns the number of the last element that is not above `value`."""
     return int(np.searchsorted(ascending, value, side="right")) - 1
 
 

@@ -20,13 +20,14 @@ from m3w_builder.flamingo.data import files, index, sources
 from m3w_builder.flamingo.data.examples import SampleError, text
 from m3w_builder.flamingo.data.files import Cache, Far, File, Span
 from m3w_builder.flamingo.data.index import Member
-from m3w_builder.flamingo.data.order import Longs, Order
+from m3w_builder.flamingo.data.order import Order, last_at
 from m3w_builder.flamingo.data.sources import Shard
 from m3w_builder.samples import IMAGE_FORMATS
 from m3w_builder.types import KINDS, Kind
 
 CONNECTIONS = 8  # at a time, per process
 GROUP = 2048  # samples that are permuted together, where no configuration says
+MAX_TEXT = 16 * 2**20  # bytes of a sample's JSON or text: a book has one
 PICTURE = re.compile("|".join(("jpeg", *IMAGE_FORMATS)))
 
 
@@ -51,7 +52,7 @@ class Sample(Mapping[str, Any]):
     def record(self) -> dict[str, Any]:
         """Returns the parsed JSON with the key as "id"; a foreign pair of picture and text gets one.
 
-        Raises SampleError: malformed_sample, missing_part, damaged_member.
+        Raises SampleError: malformed_sample, missing_part, sample_too_large, damaged_member.
         """
         parsed = self._json() if "json" in self.members else {}
         if not isinstance(parsed.get("texts"), list) and "txt" in self.members:
@@ -62,7 +63,7 @@ class Sample(Mapping[str, Any]):
 
     def _json(self) -> dict[str, Any]:
         try:
-            parsed = json.loads(self.member("json"))
+            parsed = json.loads(self._text("json"))
         except (ValueError, RecursionError) as error:
             raise SampleError("malformed_sample", f"{self.key}: {error}") from error
         if not isinstance(parsed, dict):
@@ -75,9 +76,17 @@ class Sample(Mapping[str, Any]):
         pictures = [part for part in self.members if PICTURE.fullmatch(part)]
         if len(pictures) != 1:
             raise SampleError("missing_part", f"{self.key}: one picture beside its txt")
-        words = self.member("txt").decode("utf-8", "replace")
+        words = self._text("txt").decode("utf-8", "replace")
         lists = {"texts": [None, words], "images": [pictures[0], None], "videos": [None, None]}
         return {"kind": "image_text", **lists}
+
+    def _text(self, part: str) -> bytes:
+        """Returns the bytes of a member that is read as a whole; one too large is not read at all."""
+        length = self.members[part].length
+        if length > MAX_TEXT:
+            what = f"{self.key}.{part}: expected at most {MAX_TEXT} bytes, found {length}"
+            raise SampleError("sample_too_large", what)
+        return self.member(part)
 
     def member(self, part: str, said: str = "", others: Iterable[str] = ()) -> bytes:
         """Returns the bytes of a member, compared with what is said of them.
@@ -157,7 +166,7 @@ class Shards:
         """Returns a sample; nothing but the table of its shard is read yet."""
         if not 0 <= number < len(self):
             raise IndexError(f"{self.name}: sample {number} of {len(self)}")
-        shard = _last_at(self.first, number)
+        shard = last_at(self.first, number)
         file, own = self.files[shard], number - int(self.first[shard])
         table = self._tables(file)
         read = partial(_bytes, file, partial(self._span, shard, number))
@@ -165,7 +174,7 @@ class Shards:
 
     def prepare(self, numbers: Iterable[int]) -> None:
         """Fetches what far samples need, several chunks at a time."""
-        chunks = {_last_at(self.chunks, n): _last_at(self.first, n) for n in numbers}
+        chunks = {last_at(self.chunks, n): last_at(self.first, n) for n in numbers}
         far = [
             (file, self._span(shard, int(self.chunks[chunk])))
             for chunk, shard in chunks.items()
@@ -177,7 +186,7 @@ class Shards:
 
     def _span(self, shard: int, number: int) -> Span:
         """Returns the bytes of the shard that the chunk of a sample lies in."""
-        chunk = _last_at(self.chunks, number)
+        chunk = last_at(self.chunks, number)
         first, last = (int(n - self.first[shard]) for n in self.chunks[chunk : chunk + 2])
         return self._tables(self.files[shard]).span(first, last)
 
@@ -230,8 +239,3 @@ def _bytes(file: File, chunk: Callable[[], Span], member: Member) -> bytes:
         end = member.offset + member.length
         raise SampleError("truncated_shard", f"{file.url}: ends before byte {end}")
     return data
-
-
-def _last_at(ascending: Longs, value: int) -> int:
-    """Returns the number of the last element that is not above `value`."""
-    return int(np.searchsorted(ascending, value, side="right")) - 1

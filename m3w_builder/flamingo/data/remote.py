@@ -32,6 +32,14 @@ def is_remote(url: str) -> bool:
     return "://" in url
 
 
+def is_plain(line: str) -> bool:
+    """Says whether a line of a list is an address by itself or a name beside the list, and no path of this
+    machine nor a chain of fsspec's.
+    """
+    protocol, far, _ = line.partition("://")
+    return "::" not in line and (protocol in PACKAGES if far else not line.startswith("/"))
+
+
 def filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Returns what reads an address, and the address as it wants it; TrainError where a package lacks."""
     protocol = url.partition("://")[0]

@@ -90,7 +90,10 @@ def _named(where: str) -> Iterator[Shard]:
 
 
 def _list(url: str) -> Iterator[Shard]:
-    """Yields the shards of a list; a relative line lies beside the list."""
+    """Yields the shards of a list; a relative line lies beside the list.
+
+    A far list is not ours to trust: it names other far shards, never a file of this machine.
+    """
     try:
         lines = remote.read(url).decode("utf-8").splitlines()
     except (FileNotFoundError, UnicodeDecodeError) as error:
@@ -100,6 +103,9 @@ def _list(url: str) -> Iterator[Shard]:
             whole = remote.is_remote(line) or line.startswith("/")
             if line.endswith(".txt"):
                 raise TrainError(f"{url}: expected shards, a line each, found another list: {line}")
+            if remote.is_remote(url) and not remote.is_plain(line):
+                what = "expected http(s)://, gs://, s3:// or a name beside the list"
+                raise TrainError(f"{url}: {what}, found {line[:200]}")
             yield from _named(line if whole else f"{_parent(url)}/{line}")
 
 
@@ -154,6 +160,10 @@ def _manifest(folder: str) -> dict[str, int]:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         what = 'a JSON object with "path" and "bytes" per line'
         raise TrainError(f"{url}: expected {what}: {error}") from error
+    for name in sizes:
+        if "/" in name or "::" in name or name in ("", ".", ".."):
+            raise TrainError(f"{url}: expected names of files beside it, found {name[:200]!r}")
+    return sizes
 
 
 def _parent(url: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from m3w_builder.flamingo import generate
+from m3w_builder.flamingo import generate, lm
 from m3w_builder.flamingo.config import Run
 from m3w_builder.flamingo.data.batch import Pixels
 from m3w_builder.flamingo.data.tokens import Tokenizer
@@ -78,7 +78,7 @@ class Trained:
 
     @property
     def context(self) -> int | None:
-        return getattr(self.model.lm.config, "max_position_embeddings", None)
+        return lm.context(self.model.lm)
 
     @cached_property
     def digest(self) -> str:
