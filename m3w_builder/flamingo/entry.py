@@ -32,7 +32,7 @@ from m3w_builder.flamingo.log import Log
 from m3w_builder.flamingo.model import Flamingo
 from m3w_builder.flamingo.parallel import Ranks, gathered, joined
 from m3w_builder.flamingo.stop import stopped_by_signals
-from m3w_builder.flamingo.train import Row, Trainer
+from m3w_builder.flamingo.train import Row, Trainer, enough_memory
 from m3w_builder.flamingo.vision import contrastive
 from m3w_builder.flamingo.vision import entry as contrast
 
@@ -219,7 +219,8 @@ def _contrast(
 ) -> Iterator[Row]:
     """Trains the encoder on the pairs; yields log rows."""
     alone = contrast.alone(run, pairs)
-    towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
+    with enough_memory(contrastive.LESS):
+        towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
     mixture = Mixture(
         pairs,
         alone,
@@ -241,7 +242,8 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
     parts = checkpoint.frozen(output, run)
     prints = parts.fingerprints()
     torch.manual_seed(run.train.seed)
-    model = Flamingo(parts.lm, parts.vision, run.model)
+    with enough_memory():
+        model = Flamingo(parts.lm, parts.vision, run.model)
     weights = {name: config.weight(run.datasets[name], one.kind) for name, one in sets.items()}
     mixture = Mixture(
         sets,
@@ -252,7 +254,8 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
         size=parts.vision.size,
         colour=parts.vision.mean,
     )
-    trainer = Trainer(model, run, weights, ranks)
+    with enough_memory():
+        trainer = Trainer(model, run, weights, ranks)
     if state.load(output, trainer):
         log.say(f"going on after update {trainer.progress.step}")
     stream = batches(mixture, trainer.progress.step, run.train.steps, run.train.workers)
@@ -303,6 +306,13 @@ def caption(
     top_p: float | None = None,
 ) -> list[str]:
     """Returns the text that a finished run writes for each image file, after `prompt`."""
+    with enough_memory("pass fewer images, or lower --beams"):
+        return _captions(run, pictures, prompt, beams, top_p)
+
+
+def _captions(
+    run: Path, pictures: Sequence[Path], prompt: str, beams: int, top_p: float | None
+) -> list[str]:
     model, tokenizer, settings = checkpoint.load(run)
     _use_threads(settings)
     frames = [_picture(path, model.vision.size, model.vision.mean) for path in pictures]

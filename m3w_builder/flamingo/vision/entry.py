@@ -36,6 +36,7 @@ from m3w_builder.flamingo.data.reader import Shards, open_source
 from m3w_builder.flamingo.data.tokens import Tokenizer
 from m3w_builder.flamingo.parallel import Ranks, joined
 from m3w_builder.flamingo.stop import stopped_by_signals
+from m3w_builder.flamingo.train import enough_memory
 from m3w_builder.flamingo.vision import contrastive
 from m3w_builder.flamingo.vision.contrastive import Row, Towers
 from m3w_builder.types import Kind
@@ -120,15 +121,17 @@ def contrast(
         )
         _train(output, mixture, state, ranks, console or Console(quiet=True))
         finished = state.done >= run.vision.steps
+        with enough_memory(contrastive.LESS):
+            held_out = {
+                name: contrastive.recall(state.model, asked(mixture, name))
+                for name in (sets if finished else ())
+            }
         report = Report(
             output=str(output),
             steps=state.done,
             finished=finished,
             loss=log.ends([row["loss"] for row in log.read(output)]),
-            held_out={
-                name: contrastive.recall(state.model, asked(mixture, name))
-                for name in (sets if finished else ())
-            },
+            held_out=held_out,
             seconds=round(time.monotonic() - started, 1),
         )
         if ranks.first and finished:
@@ -191,14 +194,16 @@ def _begin(output: Path, run: Run, ranks: Ranks) -> _State:
     """Returns fresh towers, those of the seed, or the ones of the state in the folder."""
     tokenizer = Tokenizer.read(output / TOKENIZER)
     torch.manual_seed(run.train.seed)
-    model = contrastive.towers(vision.build(run.vision), run, tokenizer.size + 1)
-    optimiser = contrastive.adam(model.to(ranks.device), run)
+    with enough_memory(contrastive.LESS):
+        model = contrastive.towers(vision.build(run.vision), run, tokenizer.size + 1)
+        optimiser = contrastive.adam(model.to(ranks.device), run)
     state, path = _State(tokenizer, model, optimiser), output / STATE
     if path.exists():
         try:
-            saved = torch.load(path, map_location=ranks.device, weights_only=True)
-            model.load_state_dict(saved["model"])
-            optimiser.load_state_dict(saved["optimiser"])
+            with enough_memory(contrastive.LESS):
+                saved = torch.load(path, map_location=ranks.device, weights_only=True)
+                model.load_state_dict(saved["model"])
+                optimiser.load_state_dict(saved["optimiser"])
             state.done = int(saved["done"])
         except (OSError, RuntimeError, KeyError, ValueError, UnpicklingError) as error:
             raise TrainError(
