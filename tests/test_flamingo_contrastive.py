@@ -4,6 +4,7 @@ import json
 import math
 import multiprocessing
 import random
+import signal
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -512,6 +513,32 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     again = small(folder)
     freely = again.train.model_copy(update={"save_every": 5, "workers": 1})
     entry.contrast(again.model_copy(update={"train": freely}), stopped)
+    assert rows(stopped) == rows(whole)
+    weights = [(place / "vision.safetensors").read_bytes() for place in (whole, stopped)]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_end_it_saves_and_goes_on_from_there(
+    folder: Path, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asking(*args: Any) -> Iterator[Any]:
+        for done, found in enumerate(entry_batches(*args), 1):
+            if done == 6:  # between two saves
+                signal.raise_signal(number)
+            yield found
+
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    entry.contrast(small(folder), whole)
+    handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    monkeypatch.setattr(entry, "batches", asking)
+    report = entry.contrast(small(folder), stopped)
+    assert (report.steps, report.finished, report.held_out) == (6, False, {})
+    assert not (stopped / "vision.json").exists()
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    monkeypatch.setattr(entry, "batches", _stopping(6))  # what was done is not done again
+    report = entry.contrast(small(folder), stopped)
+    assert (report.steps, report.finished) == (12, True)
     assert rows(stopped) == rows(whole)
     weights = [(place / "vision.safetensors").read_bytes() for place in (whole, stopped)]
     assert weights[0] == weights[1]

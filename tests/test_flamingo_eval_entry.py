@@ -1,8 +1,10 @@
 """`m3w eval` on a real, tiny run: results with their settings, shots that matter, one-line errors."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from m3w_builder.flamingo.evaluation.settings import Settings  # noqa: E402
 from m3w_builder.flamingo.evaluation.subject import Trained, digest  # noqa: E402
 from m3w_builder.flamingo.evaluation.tasks import TASKS  # noqa: E402
 from m3w_builder.flamingo.generate import Prompt  # noqa: E402
+
+M3W = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +266,93 @@ def test_picture_is_described_after_examples(
         InputError, match=r"new\.jpg: expected a readable image, found not_an_image"
     ):
         describe(subject, [new], photos, 4, chosen)
+
+
+def described(m3w: M3W, *arguments: object) -> list[dict[str, Any]]:
+    code, out, err = m3w("caption", *arguments, "--json")
+    assert code == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_verb_captions_after_examples_and_says_how_sure_it_is(
+    run: Path, photos: Path, animals: Path, tmp_path: Path, m3w: M3W
+) -> None:
+    new = tmp_path / "new.jpg"
+    new.write_bytes(jpeg(64, 48, 77))
+    own = photos / "3.jpg"
+    first, second = described(m3w, run, new, own, "--shots", photos, "--count", 3)
+    assert set(first) == {"image", "caption", "orders", "agreement", "entropy", "shots"}
+    assert (first["image"], second["image"]) == (str(new), str(own))
+    assert first["orders"] == 6  # all that three examples have
+    assert len(first["shots"]) == 3
+    assert "3.jpg" not in second["shots"]
+    (found,) = described(m3w, run, new, "--shots", animals, "--rices", "--ensemble", 2)
+    assert found["caption"] in ("barn owl", "fox")
+    assert (found["orders"], len(found["shots"])) == (2, 4)
+    (found,) = described(m3w, run, new, "--shots", 2)  # pairs of its own shards
+    assert len(found["shots"]) == 2
+    code, out, _ = m3w("caption", run, new, "--shots", animals, "--count", 2)
+    assert code == 0
+    assert re.fullmatch(r"(barn owl|fox)  \(agreement [01]\.\d\d of 2 orders\)\n", out)
+
+
+def test_verb_abstains_below_an_agreement(
+    run: Path, animals: Path, tmp_path: Path, m3w: M3W, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def orders_differ(_self: Trained, asked: Prompt, labels: Sequence[object]) -> list[float]:
+        seen = zlib.crc32(bytes(asked.media.numpy())) % 2  # by the order of the pictures alone
+        return [float(number == seen) for number in range(len(labels))]
+
+    monkeypatch.setattr(Trained, "likelihood", orders_differ)
+    pictures = [tmp_path / f"{number}.jpg" for number in range(3)]
+    for number, path in enumerate(pictures):
+        path.write_bytes(jpeg(64, 48, 70 + number))
+    options = (run, *pictures, "--shots", animals, "--ensemble", 6)
+    sure = described(m3w, *options)
+    assert min(one["agreement"] for one in sure) < 1
+    abstaining = described(m3w, *options, "--abstain-below", 1)
+    for one, other in zip(sure, abstaining, strict=True):
+        assert other == one | {"caption": one["caption"] if one["agreement"] == 1 else None}
+    assert "abstains  (agreement" in m3w("caption", *options, "--abstain-below", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rices",), "--rices: expected no such option with no --shots"),
+        (("--abstain-below", 0.5), "--abstain-below: expected no such option with no --shots"),
+        (("--shots", 2, "--count", 3), "--count: expected no such option with --shots 2"),
+        (("--shots", "none", "--prompt", "A"), "--prompt: expected no such option with --shots"),
+        (("--shots", "none"), "none: expected a folder of pictures, found none"),
+        (("--shots", 1, "--abstain-below", 0.5), "--abstain-below: expected examples whose order"),
+        (
+            ("--shots", 2, "--ensemble", 1, "--abstain-below", 0.5),
+            "abstain_below needs ensemble >= 2",
+        ),
+        (("--shots", 99), "99 other pictures as examples"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_one_line(
+    run: Path, photos: Path, options: Any, message: str, m3w: M3W
+) -> None:
+    code, _, err = m3w("caption", run, photos / "3.jpg", *options)
+    assert (code, err.count("\n")) == (1, 1), err
+    assert message in err
+
+
+def test_too_little_memory_is_one_line(
+    run: Path, photos: Path, m3w: M3W, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("m3w_builder.flamingo.model.Flamingo.see", full)
+    with pytest.raises(TrainError, match="out of memory: lower --batch"):
+        benchmark(run, "folder", photos, Settings(shots=(2,)))
+    for options in ((), ("--shots", photos)):
+        code, _, err = m3w("caption", run, photos / "3.jpg", *options)
+        assert (code, err.count("\n")) == (1, 1), err
+        assert "out of memory" in err
 
 
 def test_half_precision_is_evaluated_as_it_was_trained(

@@ -521,7 +521,8 @@ def _rank(rank: int, world: int, folder: str, out: str) -> None:
 
     dist.init_process_group("gloo", init_method=f"file://{out}/meet", rank=rank, world_size=world)
     task, found = captions(Path(folder))
-    results = evaluate(Scripted(), task, found, Settings(shots=(0, 2), rices=True))
+    cache = Path(out, f"cache{rank}")  # of the first alone there is one
+    results = evaluate(Scripted(), task, found, Settings(shots=(0, 2), rices=True), cache=cache)
     Path(out, f"{rank}.json").write_text(json.dumps(results))
     dist.destroy_process_group()
 
@@ -541,18 +542,19 @@ def test_ranks_ask_each_case_once(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)  # two more processes that import torch
 def test_processes_come_to_the_result_of_one(folder: Path, tmp_path: Path) -> None:
     import torch.multiprocessing as processes
 
     for colour in ("red", "blue"):  # 11 to ask: not a multiple of the ranks
         paint(folder / colour / "8.png", colour, 9)
+    chosen, cache = Settings(shots=(0, 2), rices=True), tmp_path / "cache0"
+    alone = json.loads(json.dumps(evaluate(Scripted(), *captions(folder), chosen, cache=cache)))
     context = processes.start_processes(
         _rank, (2, str(folder), str(tmp_path)), nprocs=2, start_method="spawn", join=True
     )
     assert context is None
-    alone = json.loads(
-        json.dumps(evaluate(Scripted(), *captions(folder), Settings(shots=(0, 2), rices=True)))
-    )
+    assert not (tmp_path / "cache1").exists()
     both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert both == [alone, alone]
     assert len({row["id"] for row in alone[1][0]}) == len(alone[1][0])

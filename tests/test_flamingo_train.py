@@ -267,6 +267,33 @@ def test_too_little_memory_is_one_line(error: RuntimeError) -> None:
     assert "\n" not in str(caught.value)
 
 
+def _no_memory(*_args: object, **_options: object) -> None:
+    raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
+
+
+@pytest.mark.parametrize(
+    ("place", "remedy"),
+    [
+        ("m3w_builder.flamingo.entry.Flamingo", r"train\.batch"),
+        ("m3w_builder.flamingo.entry.Trainer", r"train\.batch"),
+        ("m3w_builder.flamingo.state._copy", r"train\.batch"),
+        ("m3w_builder.flamingo.vision.contrastive.towers", r"vision\.batch"),
+        ("m3w_builder.flamingo.vision.contrastive.pair_loss", r"vision\.batch"),
+        ("m3w_builder.flamingo.pretrain.clip_grad_norm_", r"lm\.batch"),
+    ],
+)
+def test_too_little_memory_is_one_line_wherever_it_shows(
+    shards: Path, copied: Path, place: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, _no_memory)
+    if "lm" in remedy:
+        shutil.rmtree(copied / "lm")
+    if "vision" in remedy:
+        shutil.rmtree(copied / "vision")
+    with pytest.raises(TrainError, match=f"out of memory: lower {remedy}"):
+        entry.train(small(shards, train={"steps": 5}), copied)
+
+
 def test_other_errors_of_torch_pass() -> None:
     with pytest.raises(RuntimeError, match="shapes"), enough_memory():
         raise RuntimeError("shapes do not fit")

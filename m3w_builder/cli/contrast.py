@@ -52,7 +52,12 @@ def contrast(
     if json_:
         typer.echo(json.dumps(asdict(report)))
         return
-    typer.echo(f"loss {report.loss[0]:.3f} -> {report.loss[1]:.3f} nats in {report.steps} updates")
+    if report.loss:
+        first, last = report.loss
+        typer.echo(f"loss {first:.3f} -> {last:.3f} nats in {report.steps} updates")
+    if not report.finished:
+        typer.echo(f"stopped after update {report.steps}: the same command goes on from there")
+        return
     for name, found in report.held_out.items():
         typer.echo(
             f"{name:12}  recall@1 on {found['pairs']} held-out pairs: image to text"

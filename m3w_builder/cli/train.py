@@ -9,7 +9,10 @@ import typer
 from rich.console import Console
 
 from m3w_builder.cli.extra import loaded
-from m3w_builder.errors import TrainError
+from m3w_builder.errors import ConfigError, TrainError
+
+SHOTS = 4  # of a folder, unless told otherwise: the fewest that the paper shows
+ORDERS = 6  # of the shots (F2 A.2)
 
 
 def register(app: typer.Typer) -> None:
@@ -91,18 +94,95 @@ def caption(
     top_p: Annotated[
         float | None, typer.Option(help="Nucleus sampling instead, with this probability.")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print {image, caption} as JSON.")] = False,
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            help="Show examples first: of this folder (captions, a sub-folder per class, or shards),"
+            " or so many of the pairs the run was trained on.",
+            metavar="FOLDER|N",
+        ),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help=f"Examples of the folder (default: {SHOTS}).")
+    ] = None,
+    rices: Annotated[
+        bool, typer.Option("--rices", help="The examples most alike the image, not drawn ones.")
+    ] = False,
+    ensemble: Annotated[
+        int | None, typer.Option(help=f"Orders of the examples that vote (default: {ORDERS}).")
+    ] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Agreement of the orders below which nothing is said.")
+    ] = None,
+    json_: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print {image, caption} as JSON, after examples with agreement, entropy and shots.",
+        ),
+    ] = False,
 ) -> None:
-    """Write the text that a trained run gives images.
+    """Write the text that a trained run gives images; after examples a caption like theirs, or a class.
 
     Example: m3w caption run/ photo.jpg
+
+    Example: m3w caption run/ photo.jpg --shots examples/ --rices --abstain-below 0.8
     """
+    if shots is not None:
+        _refuse("--shots", **{"--prompt": prompt or None, "--top-p": top_p})
+        few: dict[str, Any] = {
+            "ensemble": ORDERS if ensemble is None else ensemble,
+            "abstain_below": abstain_below or 0.0,
+            "beams": beams,
+            "rices": rices,
+        }
+        _describe(run, images, shots, count, few, json_=json_)
+        return
+    alone: dict[str, object] = {"--count": count, "--rices": rices or None, "--ensemble": ensemble}
+    _refuse("no --shots", **alone, **{"--abstain-below": abstain_below})
     texts = loaded("entry").caption(
         run, images, prompt=prompt, beams=1 if top_p else beams, top_p=top_p
     )
     for image, words in zip(images, texts, strict=True):
         said = json.dumps({"image": str(image), "caption": words}) if json_ else words
         typer.echo(said)
+
+
+def _refuse(beside: str, **given: object) -> None:
+    """Raises ConfigError for an option that means nothing beside another."""
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name}: expected no such option with {beside}, found {value}")
+
+
+def _describe(
+    run: Path,
+    images: list[Path],
+    shots: str,
+    count: int | None,
+    few: dict[str, Any],
+    *,
+    json_: bool,
+) -> None:
+    """Prints what the run says of each image after examples, or that it abstains."""
+    entry = loaded("evaluation.entry")
+    if shots.isdecimal():
+        _refuse(f"--shots {shots}", **{"--count": count})
+    number = int(shots) if shots.isdecimal() else SHOTS if count is None else count
+    settings = entry.settings("m3w caption", shots=[number], **few)
+    folder = entry.own_pairs(run) if shots.isdecimal() else Path(shots)
+    for found in entry.describe(entry.trained(run), images, folder, number, settings):
+        if settings.abstain_below and found.orders < 2:
+            raise ConfigError(
+                "--abstain-below: expected examples whose order can change, found one order alone:"
+                " raise the number of shots"
+            )
+        abstains = found.agreement < settings.abstain_below
+        if json_:
+            typer.echo(json.dumps(found.as_dict() | ({"caption": None} if abstains else {})))
+            continue
+        words = "abstains" if abstains else found.caption
+        typer.echo(f"{words}  (agreement {found.agreement:.2f} of {found.orders} orders)")
 
 
 def export(

@@ -6,13 +6,10 @@ at once, so that a run that goes on does not make it again.
 """
 
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -34,7 +31,8 @@ from m3w_builder.flamingo.generate import Prompt, generate
 from m3w_builder.flamingo.log import Log
 from m3w_builder.flamingo.model import Flamingo
 from m3w_builder.flamingo.parallel import Ranks, gathered, joined
-from m3w_builder.flamingo.train import Row, Trainer
+from m3w_builder.flamingo.stop import stopped_by_signals
+from m3w_builder.flamingo.train import Row, Trainer, enough_memory
 from m3w_builder.flamingo.vision import contrastive
 from m3w_builder.flamingo.vision import entry as contrast
 
@@ -233,7 +231,8 @@ def _contrast(
 ) -> Iterator[Row]:
     """Trains the encoder on the pairs; yields log rows."""
     alone = contrast.alone(run, pairs)
-    towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
+    with enough_memory(contrastive.LESS):
+        towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
     mixture = Mixture(
         pairs,
         alone,
@@ -255,7 +254,8 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
     parts = checkpoint.frozen(output, run)
     prints = parts.fingerprints()
     torch.manual_seed(run.train.seed)
-    model = Flamingo(parts.lm, parts.vision, run.model)
+    with enough_memory():
+        model = Flamingo(parts.lm, parts.vision, run.model)
     weights = {name: config.weight(run.datasets[name], one.kind) for name, one in sets.items()}
     mixture = Mixture(
         sets,
@@ -266,11 +266,12 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
         size=parts.vision.size,
         colour=parts.vision.mean,
     )
-    trainer = Trainer(model, run, weights, ranks)
+    with enough_memory():
+        trainer = Trainer(model, run, weights, ranks)
     if state.load(output, trainer):
         log.say(f"going on after update {trainer.progress.step}")
     stream = batches(mixture, trainer.progress.step, run.train.steps, run.train.workers)
-    with _stopped_by_signals(trainer):
+    with stopped_by_signals(trainer):
         for row in log.follow(trainer.fit(stream), run.train.steps):
             if row["step"] % run.train.save_every == 0 or trainer.stopping:
                 state.save(output, trainer)
@@ -287,9 +288,9 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
         output=str(output),
         steps=trainer.progress.step,
         finished=finished,
-        contrast_loss=_ends([r["loss"] for r in rows if r["phase"] == "contrast"]),
-        lm_loss=_ends([r["loss"] for r in rows if r["phase"] == "lm"]),
-        losses={n: _ends(_losses(rows, n)) or (0.0, 0.0) for n in sets},
+        contrast_loss=logs.ends([r["loss"] for r in rows if r["phase"] == "contrast"]),
+        lm_loss=logs.ends([r["loss"] for r in rows if r["phase"] == "lm"]),
+        losses={n: logs.ends(_losses(rows, n)) or (0.0, 0.0) for n in sets},
         gates=model.gates(),
         rejected=dict(trainer.progress.rejected),
         seconds=round(time.monotonic() - started, 1),
@@ -300,34 +301,8 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
     return report
 
 
-@contextmanager
-def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Lets SIGTERM and SIGINT end training after the update under way; a second one ends it at once."""
-
-    def stop(number: int, _frame: object) -> None:
-        trainer.stop_asked = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _losses(rows: Sequence[Row], name: str) -> list[float]:
     return [r["losses"][name] for r in rows if r["phase"] == "flamingo" and name in r["losses"]]
-
-
-def _ends(losses: Sequence[float]) -> tuple[float, float] | None:
-    """Returns the means of the first and the last tenth, None of nothing."""
-    if not losses:
-        return None
-    tenth = max(1, len(losses) // 10)
-    return (round(mean(losses[:tenth]), 4), round(mean(losses[-tenth:]), 4))
 
 
 def _use_threads(run: Run) -> None:
@@ -343,6 +318,13 @@ def caption(
     top_p: float | None = None,
 ) -> list[str]:
     """Returns the text that a finished run writes for each image file, after `prompt`."""
+    with enough_memory("pass fewer images, or lower --beams"):
+        return _captions(run, pictures, prompt, beams, top_p)
+
+
+def _captions(
+    run: Path, pictures: Sequence[Path], prompt: str, beams: int, top_p: float | None
+) -> list[str]:
     model, tokenizer, settings = checkpoint.load(run)
     _use_threads(settings)
     frames = [_picture(path, model.vision.size, model.vision.mean) for path in pictures]

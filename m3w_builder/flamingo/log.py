@@ -5,9 +5,10 @@ log of a run that was killed is that of one that was not, times aside.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -32,6 +33,14 @@ def cut(folder: Path, done: Mapping[str, int]) -> None:
     """Leaves of the log the rows of the phases in `done`, up to that step each."""
     kept = [row for row in read(folder) if row["step"] <= done.get(row["phase"], 0)]
     write_text(folder / FILE, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def ends(losses: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the means of the first and the last tenth, None of nothing."""
+    if not losses:
+        return None
+    tenth = max(1, len(losses) // 10)
+    return round(fmean(losses[:tenth]), 4), round(fmean(losses[-tenth:]), 4)
 
 
 class Log:

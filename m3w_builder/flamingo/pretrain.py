@@ -19,7 +19,7 @@ from m3w_builder.flamingo.data import examples
 from m3w_builder.flamingo.data.examples import SampleError
 from m3w_builder.flamingo.data.reader import Shards, texts
 from m3w_builder.flamingo.data.tokens import Tokenizer
-from m3w_builder.flamingo.train import Row
+from m3w_builder.flamingo.train import Row, enough_memory
 
 PHASE = "lm"
 WARMUP = 20  # updates
@@ -76,11 +76,12 @@ def warm_up(lm: PreTrainedModel, stream: Iterator[list[int]], run: Run) -> Itera
         for group in optimiser.param_groups:
             group["lr"] = shape.rate * min((step + 1) / WARMUP, 1 - step / shape.steps)
         ids = torch.tensor(list(islice(stream, shape.batch)), device=lm.device)
-        logits = lm(input_ids=ids, use_cache=False).logits[:, :-1]
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm_(lm.parameters(), CLIP)
-        optimiser.step()
+        with enough_memory("lower lm.batch or examples.length"):
+            logits = lm(input_ids=ids, use_cache=False).logits[:, :-1]
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+            loss.backward()  # type: ignore[no-untyped-call]
+            clip_grad_norm_(lm.parameters(), CLIP)
+            optimiser.step()
         optimiser.zero_grad()
         seconds = round(time.perf_counter() - started, 4)
         yield {"phase": PHASE, "step": step + 1, "loss": loss.item(), "seconds": seconds}

@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.checkpoint import write_tensors
 from m3w_builder.flamingo.parallel import gathered
-from m3w_builder.flamingo.train import Progress, Trainer
+from m3w_builder.flamingo.train import Progress, Trainer, enough_memory
 
 FILE = "state.safetensors"
 MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq", "steps": "step"}
@@ -44,7 +44,7 @@ def load(folder: Path, trainer: Trainer) -> bool:
     if not path.exists():
         return False
     try:
-        with safe_open(path, "pt") as file:
+        with enough_memory(), safe_open(path, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
             names = set(file.keys())
             for name, parameter in trainer.model.trained():

@@ -315,15 +315,16 @@ def peak(device: torch.device) -> float | None:
     return flops.peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
 
 
+LESS = "lower train.batch or examples.length, or set train.checkpointing = true"
+
+
 @contextmanager
-def enough_memory() -> Iterator[None]:
-    """Raises TrainError where the device or the machine has no memory left."""
+def enough_memory(remedy: str = LESS) -> Iterator[None]:
+    """Raises TrainError, with what to do, where the device or the machine has no memory left."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one; of a CPU there is no class
         cpu = any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
         if not cpu and not isinstance(error, torch.OutOfMemoryError):
             raise
-        raise TrainError(
-            "out of memory: lower train.batch or examples.length, or set train.checkpointing = true"
-        ) from error
+        raise TrainError(f"out of memory: {remedy}") from error

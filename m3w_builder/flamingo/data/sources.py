@@ -154,7 +154,6 @@ def _manifest(folder: str) -> dict[str, int]:
         sizes = {row["path"]: int(row["bytes"]) for row in rows}
         if odd := [name for name in sizes if not isinstance(name, str)]:
             raise TypeError(f"path {odd[0]!r}")
-        return sizes
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:

@@ -25,8 +25,11 @@ from m3w_builder.flamingo.evaluation.settings import Settings
 from m3w_builder.flamingo.evaluation.splits import disjoint
 from m3w_builder.flamingo.evaluation.subject import Subject, Trained
 from m3w_builder.flamingo.parallel import Ranks, joined
+from m3w_builder.flamingo.train import enough_memory
+from m3w_builder.shards import MANIFEST
 
 FORMAT = "m3w-evaluation/1"
+LESS = "lower --batch, --beams or --shots"  # where memory is short
 FEATURES = "features"  # folder of a run that keeps RICES' features
 
 
@@ -50,7 +53,7 @@ def benchmark(
     copy = tasks.load(task, data, split)
     with joined() as ranks:
         subject = trained(run, ranks)
-        with _progress(console if ranks.first else None) as tick:
+        with enough_memory(LESS), _progress(console if ranks.first else None) as tick:
             folder = cache or run / FEATURES
             results, tables = evaluate(subject, task, copy, settings, cache=folder, tick=tick)
         if not ranks.first:
@@ -88,13 +91,14 @@ def benchmark(
 
 def trained(run: Path, ranks: Ranks | None = None) -> Trained:
     """Returns a finished run, ready to be asked; raises TrainError."""
-    finished = checkpoint.load(run)
-    if finished.run.train.threads:
-        torch.set_num_threads(finished.run.train.threads)
-    if finished.run.train.precision == "bf16":
-        finished.model.store_frozen(torch.bfloat16)  # as it was trained
-    if ranks:
-        finished.model.to(ranks.device)
+    with enough_memory("the run needs a larger machine or device"):
+        finished = checkpoint.load(run)
+        if finished.run.train.threads:
+            torch.set_num_threads(finished.run.train.threads)
+        if finished.run.train.precision == "bf16":
+            finished.model.store_frozen(torch.bfloat16)  # as it was trained
+        if ranks:
+            finished.model.to(ranks.device)
     return Trained(*finished)
 
 
@@ -125,13 +129,15 @@ def describe(
     """Returns a caption of each picture after examples of a folder, or its class where that has classes.
 
     The folder is one that `m3w eval --task folder` takes: captions.jsonl, captions.csv or a sub-folder per
-    class. With `settings.ensemble` the agreement tells a guess from an answer, so that a caller may abstain.
-    Raises InputError, for a picture that cannot be read too.
+    class; or one of finished shards, whose image-text pairs are captions. With `settings.ensemble` the agreement
+    tells a guess from an answer, so that a caller may abstain. Raises InputError, for a picture that cannot be
+    read too.
     """
-    task = tasks.named("folder", folder)
+    name, split = ("shards", "image_text") if (folder / MANIFEST).exists() else ("folder", "")
+    task = tasks.named(name, folder)
     if task.form == "question":
         raise InputError(f"{folder}: expected captions or classes as examples, found questions")
-    copy = tasks.load(task, folder)
+    copy = tasks.load(task, folder, split)
     query = [Case(str(path), Media(path), ("?",)) for path in dict.fromkeys(pictures)]
     asked = {case.media.path.resolve() for case in query}
     support = [case for case in copy.query if case.media.path.resolve() not in asked]
@@ -140,15 +146,31 @@ def describe(
             f"{folder}: expected {shots} other pictures as examples, found {len(support)}"
         )
     cases = Cases(query, support, copy.labels)
-    ways = similar(subject, cases, None) if settings.rices and shots else None
-    found = Evaluation(subject, task, cases, settings, ways).at(shots, query)
-    rows = {row["id"]: _readable(row) for row in found}
+    with enough_memory(LESS):
+        ways = similar(subject, cases, None) if settings.rices and shots else None
+        found = Evaluation(subject, task, cases, settings, ways).at(shots, query)
+        rows = {row["id"]: _readable(row) for row in found}
     return [_described(rows[str(path)]) for path in pictures]
+
+
+def own_pairs(run: Path) -> Path:
+    """Returns the folder of the image-text shards that a run was trained on; raises InputError."""
+    for source in checkpoint.read_config(run).datasets.values():
+        if source.kind == "image_text" and (Path(source.shards) / MANIFEST).exists():
+            return Path(source.shards)
+    raise InputError(
+        f"{run}: expected the image-text shards it was trained on in a folder of this machine, found"
+        " none: name a folder of examples, --shots FOLDER"
+    )
 
 
 def _readable(row: Row) -> Row:
     if "rejected" in row:
         detail = f": {row['detail']}" if row["detail"] else ""
+        if row["rejected"] == "prompt_too_long":
+            raise InputError(
+                f"{row['id']}: expected a prompt that fits the LM{detail}: fewer shots"
+            )
         raise InputError(f"{row['id']}: expected a readable image, found {row['rejected']}{detail}")
     return row
 
@@ -178,6 +200,6 @@ def _progress(console: Console | None) -> Iterator[Tick]:
         yield tick
 
 
-def settings(**given: Any) -> Settings:
-    """Returns validated settings; raises ConfigError that names the option."""
-    return toml.validated(Settings, given, "m3w eval")
+def settings(verb: str = "m3w eval", /, **given: Any) -> Settings:
+    """Returns validated settings; raises ConfigError that names the verb and its option."""
+    return toml.validated(Settings, given, verb)

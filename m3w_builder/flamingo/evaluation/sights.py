@@ -78,15 +78,16 @@ def features(
     """Returns the features of the cases' media, read from `cache` where they were computed before.
 
     A file of the cache is named by the encoder's digest and by the names, sizes and times of the media.
+    Of several ranks the first reads and writes it, for the folder need not be one that all see.
     """
     media = {case.media.key: case.media for case in cases}
     state = [(key, *_state(one)) for key, one in media.items()]
     name = sha256(json.dumps([subject.encoder, subject.size, state]).encode()).hexdigest()
     path = cache / f"{subject.encoder[:16]}-{name[:16]}.safetensors" if cache else None
-    found = _cached(path) if path else None
+    found = _told(_cached(path) if path and _first() else None)
     if found is None:
         found = _computed(subject, list(media.values()), tick)
-        if path:
+        if path and _first():
             with atomic(path) as temporary:
                 temporary.write_bytes(encoded({"vectors": found.vectors, "known": found.known}))
     row = {key: number for number, key in enumerate(media)}
@@ -118,6 +119,19 @@ def _computed(
     for number, vector in found.items():
         vectors[number], known[number] = vector, True
     return Features(vectors, known)
+
+
+def _first() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def _told(found: Features | None) -> Features | None:
+    """Returns what the first rank found: were some to compute and others not, they would wait for ever."""
+    if not dist.is_initialized():
+        return found
+    box = [found]
+    dist.broadcast_object_list(box)
+    return box[0]
 
 
 def _cached(path: Path) -> Features | None:

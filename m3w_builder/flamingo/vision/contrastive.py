@@ -27,11 +27,13 @@ from torch.optim import Adam
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.config import Run
 from m3w_builder.flamingo.data.batch import Batch
+from m3w_builder.flamingo.train import enough_memory
 from m3w_builder.flamingo.vision import ranks
 from m3w_builder.flamingo.vision.encoder import Encoder
 from m3w_builder.flamingo.vision.vit import Block
 
 PHASE = "contrast"
+LESS = "lower vision.batch or vision.image"  # where memory is short
 Row = dict[str, Any]  # one line of the log
 
 BETA, MOST_BETA = 1 / 0.07, 100.0  # first and largest inverse temperature (CLIP, 2.5)
@@ -185,14 +187,16 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = run.vision.rate * schedule(step - 1, run.vision.steps)
         losses, pairs = dict[str, float](), 0
-        for name, found in batch_of.items():
-            rows = [m for m, key in enumerate(found.keys) if not held_out(key)]
-            batch, taken = found.to(device), torch.tensor(rows, dtype=torch.int64, device=device)
-            with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
-                loss = pair_loss(model, batch, run.vision.smoothing, taken)
-            (loss / len(batch_of)).backward()  # type: ignore[no-untyped-call]
-            losses[name], pairs = _finite(loss, step), pairs + len(rows)
-        norm = _step(model, optimiser)
+        with enough_memory(LESS):
+            for name, found in batch_of.items():
+                rows = [m for m, key in enumerate(found.keys) if not held_out(key)]
+                taken = torch.tensor(rows, dtype=torch.int64, device=device)
+                batch = found.to(device)
+                with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
+                    loss = pair_loss(model, batch, run.vision.smoothing, taken)
+                (loss / len(batch_of)).backward()  # type: ignore[no-untyped-call]
+                losses[name], pairs = _finite(loss, step), pairs + len(rows)
+            norm = _step(model, optimiser)
         yield {
             "phase": PHASE,
             "step": step,

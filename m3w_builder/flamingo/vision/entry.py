@@ -13,12 +13,11 @@ on, and its losses and weights are those of one that was not.
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -36,6 +35,8 @@ from m3w_builder.flamingo.data.loader import Mixture, batches
 from m3w_builder.flamingo.data.reader import Shards, open_source
 from m3w_builder.flamingo.data.tokens import Tokenizer
 from m3w_builder.flamingo.parallel import Ranks, joined
+from m3w_builder.flamingo.stop import stopped_by_signals
+from m3w_builder.flamingo.train import enough_memory
 from m3w_builder.flamingo.vision import contrastive
 from m3w_builder.flamingo.vision.contrastive import Row, Towers
 from m3w_builder.types import Kind
@@ -55,9 +56,10 @@ class Report:
     """What a run came to."""
 
     output: str
-    steps: int
-    loss: tuple[float, float]  # nats, means over the first and the last tenth of the updates
-    held_out: dict[str, Row]  # recall@1 by dataset
+    steps: int  # updates done
+    finished: bool  # false where a signal ended it
+    loss: tuple[float, float] | None  # nats, means over the first and the last tenth of the updates
+    held_out: dict[str, Row]  # recall@1 by dataset, of a finished encoder
     seconds: float
 
 
@@ -118,11 +120,21 @@ def contrast(
             colour=state.model.image.mean,
         )
         _train(output, mixture, state, ranks, console or Console(quiet=True))
-        held_out = {name: contrastive.recall(state.model, asked(mixture, name)) for name in sets}
-        losses = [row["loss"] for row in log.read(output)]
-        seconds = round(time.monotonic() - started, 1)
-        report = Report(str(output), run.vision.steps, _ends(losses), held_out, seconds)
-        if ranks.first:
+        finished = state.done >= run.vision.steps
+        with enough_memory(contrastive.LESS):
+            held_out = {
+                name: contrastive.recall(state.model, asked(mixture, name))
+                for name in (sets if finished else ())
+            }
+        report = Report(
+            output=str(output),
+            steps=state.done,
+            finished=finished,
+            loss=log.ends([row["loss"] for row in log.read(output)]),
+            held_out=held_out,
+            seconds=round(time.monotonic() - started, 1),
+        )
+        if ranks.first and finished:
             write_text(output / REPORT, json.dumps(asdict(report), indent=2) + "\n")
             vision.save(output, state.model.image, run.vision)
             (output / STATE).unlink(missing_ok=True)
@@ -175,20 +187,23 @@ class _State:
     model: Towers
     optimiser: Adam
     done: int = 0
+    stop_asked: bool = False
 
 
 def _begin(output: Path, run: Run, ranks: Ranks) -> _State:
     """Returns fresh towers, those of the seed, or the ones of the state in the folder."""
     tokenizer = Tokenizer.read(output / TOKENIZER)
     torch.manual_seed(run.train.seed)
-    model = contrastive.towers(vision.build(run.vision), run, tokenizer.size + 1)
-    optimiser = contrastive.adam(model.to(ranks.device), run)
+    with enough_memory(contrastive.LESS):
+        model = contrastive.towers(vision.build(run.vision), run, tokenizer.size + 1)
+        optimiser = contrastive.adam(model.to(ranks.device), run)
     state, path = _State(tokenizer, model, optimiser), output / STATE
     if path.exists():
         try:
-            saved = torch.load(path, map_location=ranks.device, weights_only=True)
-            model.load_state_dict(saved["model"])
-            optimiser.load_state_dict(saved["optimiser"])
+            with enough_memory(contrastive.LESS):
+                saved = torch.load(path, map_location=ranks.device, weights_only=True)
+                model.load_state_dict(saved["model"])
+                optimiser.load_state_dict(saved["optimiser"])
             state.done = int(saved["done"])
         except (OSError, RuntimeError, KeyError, ValueError, UnpicklingError) as error:
             raise TrainError(
@@ -205,18 +220,27 @@ def _save(path: Path, state: _State) -> None:
 
 
 def _train(output: Path, mixture: Mixture, state: _State, ranks: Ranks, console: Console) -> None:
-    """Makes the updates that are left, and saves the state every train.save_every of them."""
+    """Makes the updates that are left, and saves the state every train.save_every of them.
+
+    A signal to one rank ends all of them after the same update, its state saved.
+    """
     run = mixture.run
     if ranks.first:
         log.cut(output, {contrastive.PHASE: state.done})
     stream = batches(mixture, state.done, run.vision.steps, run.train.workers)
     rows = contrastive.fit(state.model, state.optimiser, stream, run, first=state.done)
     shown = console if ranks.first else Console(quiet=True)
-    with log.Log(output, shown, active=ranks.first) as book:
+    with (
+        log.Log(output, shown, active=ranks.first) as book,
+        stopped_by_signals(state),
+    ):
         for row in book.follow(rows, run.vision.steps):
             state.done = row["step"]
-            if ranks.first and state.done % run.train.save_every == 0:
+            (stops,) = ranks.sum([float(state.stop_asked)])
+            if ranks.first and (stops or state.done % run.train.save_every == 0):
                 _save(output / STATE, state)
+            if stops:
+                break
 
 
 def asked(mixture: Mixture, name: str, count: int = ASKED) -> Iterator[Batch]:
@@ -239,9 +263,3 @@ def _loadable(shards: Shards, numbers: Iterable[int], mixture: Mixture) -> Itera
             yield made, [[images.load(data, mixture.size, mixture.colour)]]
         except DropError:
             continue  # counted where it would be trained on
-
-
-def _ends(losses: Sequence[float]) -> tuple[float, float]:
-    """Returns the means of the first and the last tenth."""
-    tenth = max(1, len(losses) // 10)
-    return round(fmean(losses[:tenth]), 4), round(fmean(losses[-tenth:]), 4)
