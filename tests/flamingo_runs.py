@@ -100,7 +100,7 @@ def main(shards: str, output: str, parallel: str) -> None:
     with joined(parallel) as ranks:
         one, mixture = trainer(run, ranks)
         found = rows(one, mixture)
-        state.save(folder, one)
+        state.save(folder, one, mixture, {})
         weights = gathered(one.model.trained(), ranks)
         if ranks.first:
             torch.save(weights, folder / "weights.pt")

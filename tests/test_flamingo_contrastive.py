@@ -555,6 +555,18 @@ def test_a_folder_is_one_runs(folder: Path, tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("name", ["tokenizer.json", "train.jsonl", "contrast.toml", "vision.json"])
+def test_files_of_another_program_stay(
+    folder: Path, tmp_path: Path, name: str, restart: bool
+) -> None:
+    (tmp_path / name).write_text("")
+    run = small(folder)
+    with pytest.raises(TrainError, match="holds another program's files: choose another folder"):
+        entry._claim(tmp_path, run, entry._pairs(run), restart=restart)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_damaged_state_is_one_line(folder: Path, tmp_path: Path) -> None:
     entry.contrast(small(folder, steps=2), tmp_path)
     (tmp_path / "vision.json").unlink()

@@ -204,6 +204,32 @@ def test_pairs_first_needs_pairs(folder: Path, cache: Cache) -> None:
         mixture(folder, cache, KINDS[:1], pairs_first=3)
 
 
+@pytest.mark.parametrize("mixing", ["accumulate", "round_robin"])
+@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (3, 1), (2, 2)])
+def test_other_ranks_go_on_at_the_next_sample(
+    folder: Path, cache: Cache, mixing: str, first: int, before: int, after: int
+) -> None:
+    batch: dict[Kind, int] = {"interleaved": 1, "image_text": 1, "video_text": 1}
+    old, new = (
+        [
+            mixture(folder, cache, rank=r, world=w, batch=batch, mixing=mixing, pairs_first=first)
+            for r in range(w)
+        ]
+        for w in (before, after)
+    )
+    for one in new:
+        one.go_on(3, old[0].positions(3))
+    steps = [m[step] for step in range(3) for m in old]
+    steps += [m[step] for step in range(3, 3 * PAGES) for m in new]
+    for name, size in (("interleaved", PAGES), ("image_text", PAIRS), ("video_text", VIDEOS)):
+        read, known = keys(steps, name), set(old[0].sources[name].keys)
+        assert len(read) >= size
+        epochs = [read[at : at + size] for at in range(0, len(read) - size + 1, size)]
+        assert all(set(epoch) == known for epoch in epochs), "skipped or repeated"
+        assert new[0].positions(3 * PAGES)[name] == len(read)
+
+
 # Bad samples and other misfortune
 
 

@@ -55,8 +55,8 @@ def test_every_number_goes_to_tensorboard_where_it_is(
     found = list[tuple[str, float, int]]()
 
     class SummaryWriter:
-        def __init__(self, folder: Path) -> None:
-            assert folder == tmp_path / log.BOARD
+        def __init__(self, folder: Path, purge_step: int) -> None:
+            found.append((str(folder.relative_to(tmp_path / log.BOARD)), 0, purge_step))
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
             found.append((name, value, step))
@@ -71,6 +71,7 @@ def test_every_number_goes_to_tensorboard_where_it_is(
     with log.Log(tmp_path, Console(quiet=True)) as book:
         list(book.follow(ROWS[:1], 1))
     assert found == [
+        ("flamingo", 0, 1),
         ("flamingo/loss", 3.0, 1),
         ("flamingo/losses/pages", 2.0, 1),
         ("flamingo/losses/<pairs> & more", 5.0, 1),
@@ -81,6 +82,11 @@ def test_every_number_goes_to_tensorboard_where_it_is(
         ("flamingo/rejected/pages/no_image", 2.0, 1),
         ("closed", 0, 0),
     ]
+    found.clear()
+    with log.Log(tmp_path, Console(quiet=True)) as book:  # killed after update 9, state of 4
+        list(book.follow(ROWS[4:6], 100))
+    assert found[0] == ("flamingo", 0, 5), "what was shown of the steps from 5 on is not repeated"
+    assert {step for _, _, step in found[1:-1]} == {5, 6}
 
 
 def test_without_tensorboard_the_log_is_enough(

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +15,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-from fakes import dataset  # noqa: E402
+from fakes import Pack, dataset, page_sample, write  # noqa: E402
 from flamingo_runs import small, trainer  # noqa: E402
 
 from m3w_builder.config import toml  # noqa: E402
+from m3w_builder.errors import TrainError  # noqa: E402
 from m3w_builder.flamingo import checkpoint, entry, log, state  # noqa: E402
-from m3w_builder.flamingo.data.loader import batches  # noqa: E402
+from m3w_builder.flamingo.config import Source  # noqa: E402
+from m3w_builder.flamingo.data.loader import Mixture, batches  # noqa: E402
+from m3w_builder.flamingo.data.reader import open_source  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 STEPS = 40
@@ -117,21 +121,43 @@ def test_state_holds_all_that_the_next_update_depends_on(shards: Path, tmp_path:
     one, mixture = trainer(run)
     found = list(one.fit(batches(mixture, 0, 3)))
     one.progress.rejected["interleaved/no_image"] = 7
-    state.save(tmp_path, one)
+    state.save(tmp_path, one, mixture, {"lm": "this"})
     expected = list(one.fit(batches(mixture, 3, 6)))
     torch.manual_seed(99)
     other, again = trainer(run)
     with torch.no_grad():
         for parameter in other.learnt:
             parameter.add_(1.0)
-    assert state.load(tmp_path, other)
+    halves = Mixture(again.sources, run, again.tokenizer, 1, 2)
+    assert state.load(tmp_path, other, halves, {"lm": "this"})
+    assert halves.positions(3) == mixture.positions(3) != again.positions(1)
+    assert state.load(tmp_path, other, again, {"lm": "this"})
     assert other.progress.step == len(found) == 3
     got = list(other.fit(batches(again, 3, 6)))
     for one_, two in zip(expected, got, strict=True):
         assert {k: v for k, v in one_.items() if k not in TIMES} == {
             k: v for k, v in two.items() if k not in TIMES
         }
-    assert not state.load(tmp_path / "elsewhere", other)
+    assert not state.load(tmp_path / "elsewhere", other, again, {})
+    words = "expected the lm that this run was begun with, found another"
+    with pytest.raises(TrainError, match=words):
+        state.load(tmp_path, other, again, {"lm": "that"})
+
+
+def test_shards_are_known_wherever_they_lie(tmp_path: Path) -> None:
+    pack = Pack()
+    for folder, first in (("here", 0), ("other", 2)):
+        pages = [page_sample(pack, first + number) for number in range(2)]
+        write(tmp_path / folder / "interleaved-000000.tar", pages, pack)
+    shutil.copytree(tmp_path / "here", tmp_path / "moved")
+    here, moved, other = (
+        state.inputs({"pages": open_source("pages", Source(shards=str(tmp_path / folder)))}, {})
+        for folder in ("here", "moved", "other")
+    )
+    assert here == moved
+    assert here["datasets.pages"].startswith("2 samples ")
+    assert other["datasets.pages"].startswith("2 samples ")
+    assert here != other
 
 
 def test_log_is_cut_to_the_state(tmp_path: Path) -> None:

@@ -393,6 +393,55 @@ def test_other_configuration_is_refused_by_the_key(shards: Path, copied: Path) -
     assert len((copied / "train.jsonl").read_text().splitlines()) == 3 + 2 + 3
 
 
+def test_fewer_updates_than_are_done_are_refused(shards: Path, copied: Path) -> None:
+    with pytest.raises(TrainError, match=r"already at update 3, expected train\.steps above that"):
+        entry.train(small(shards, train={"steps": 2}), copied)
+
+
+def test_run_goes_on_with_the_shards_where_they_are_now_and_no_others(
+    shards: Path, copied: Path, tmp_path: Path
+) -> None:
+    other = dataset(tmp_path / "other", pages=5)
+    with pytest.raises(TrainError, match=r"expected the datasets\.interleaved that this run was"):
+        entry.train(small(other, train={"steps": 4}), copied)
+    assert checkpoint.finished(copied), "what was refused changed nothing"
+    assert checkpoint.read_config(copied) == small(shards)
+    moved = shutil.copytree(shards, tmp_path / "moved")
+    assert entry.train(small(moved, train={"steps": 4}), copied).steps == 4
+
+
+def test_command_that_made_nothing_may_be_corrected(shards: Path, tmp_path: Path) -> None:
+    wrong, right = small(shards, lm={"source": "/nowhere"}), small(shards)
+    with pytest.raises(TrainError, match="nowhere"):
+        entry.train(wrong, tmp_path)
+    entry._claim(tmp_path, right, restart=False)
+    assert checkpoint.read_config(tmp_path) == right
+    (tmp_path / checkpoint.LM).mkdir()
+    with pytest.raises(TrainError, match=r"another configuration \(lm\.source"):
+        entry._claim(tmp_path, wrong, restart=False)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.toml", ""),
+        ("config.toml", "[server]\nport = 1\n"),
+        ("run.json", '{"format": "other/1"}'),
+        ("state.safetensors", "a state"),
+        ("train.jsonl", '{"text": "a sentence"}\n'),
+        ("report.md", "# Ours"),
+    ],
+)
+def test_files_of_another_program_stay(
+    shards: Path, tmp_path: Path, name: str, text: str, restart: bool
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(TrainError, match="holds another program's files: choose another folder"):
+        entry._claim(tmp_path, small(shards), restart=restart)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, text)]
+
+
 def test_without_pairs_the_encoder_stays_random_and_says_so(
     shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

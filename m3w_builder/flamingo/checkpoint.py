@@ -229,6 +229,15 @@ def finished(folder: Path) -> bool:
     return (folder / DONE).exists()
 
 
+def marked(folder: Path) -> bool:
+    """Says whether the report in a folder is one of ours, of any version of the format."""
+    try:
+        found = str(json.loads((folder / DONE).read_text(encoding="utf-8"))["format"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found.startswith(FORMAT.partition("/")[0] + "/")
+
+
 def _about(folder: Path) -> dict[str, Any]:
     old = folder / "config.json"  # of m3w-flamingo/1
     if old.exists() and not finished(folder):

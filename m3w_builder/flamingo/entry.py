@@ -42,6 +42,9 @@ FREE = {
     for key in ("steps", "workers", "save_every", "max_rejected", "parallel", "checkpointing")
 }
 
+# What a run writes into its folder, the configuration, which says that it is ours, last.
+WRITTEN = (*curve.FILES, logs.BOARD, logs.FILE, state.FILE, *reversed(checkpoint.FILES))
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -129,48 +132,63 @@ def train(
 def _claim(output: Path, run: Run, *, restart: bool) -> None:
     """Makes the folder this run's; raises TrainError where it is another's or finished."""
     make_folder(output)
+    if not _ours(output) and any((output / name).exists() for name in (*WRITTEN, "config.json")):
+        raise TrainError(f"{output}: holds another program's files: choose another folder")
     sweep(output)
     if restart:
-        _ours(output)
-        for name in (*checkpoint.FILES, state.FILE, logs.FILE, logs.BOARD, *curve.FILES):
+        for name in WRITTEN:
             path = output / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    if (output / checkpoint.CONFIG).exists():
-        before = checkpoint.read_config(output)
-        if odd := differences(before, run):
+    done = state.step(output)
+    if _begun(output):
+        before, moved = checkpoint.read_config(output), (output / state.FILE).exists()
+        if odd := differences(before, run, moved=moved):
             raise TrainError(
                 f"{output}: holds a run of another configuration ({odd[0]}): choose another folder,"
                 " or begin anew with --restart"
             )
-        if checkpoint.finished(output) and state.step(output) >= run.train.steps:
+        if checkpoint.finished(output) and done == run.train.steps:
             raise TrainError(
-                f"{output}: already holds a finished run of {state.step(output)} updates:"
+                f"{output}: already holds a finished run of {done} updates:"
                 " raise train.steps to go on, or begin anew with --restart"
             )
-    elif checkpoint.finished(output) or (output / "config.json").exists():
-        raise TrainError(f"{output}: holds another program's files: choose another folder")
-    (output / checkpoint.DONE).unlink(missing_ok=True)
-    checkpoint.write_config(output, run)
+        if done > run.train.steps:
+            raise TrainError(
+                f"{output}: already at update {done}, expected train.steps above that, found"
+                f" {run.train.steps}: raise it to go on, or begin anew with --restart"
+            )
+    else:
+        checkpoint.write_config(output, run)
 
 
-def _ours(output: Path) -> None:
-    """Raises TrainError where `--restart` would remove folders that no run of ours has made."""
-    folders = (checkpoint.LM, checkpoint.VISION, logs.BOARD)
-    found = [name for name in folders if (output / name).exists()]
-    if found and not (output / checkpoint.CONFIG).exists():
-        raise TrainError(
-            f"{output}: expected a run to begin anew, found {found[0]}/ and no {checkpoint.CONFIG}:"
-            " choose another folder"
-        )
+def _ours(output: Path) -> bool:
+    """Says whether a folder is a run's: its configuration, its report or its state says so."""
+    try:
+        return bool(checkpoint.read_config(output).datasets)
+    except TrainError:
+        return checkpoint.marked(output) or state.marked(output)
 
 
-def differences(one: Run, other: Run) -> list[str]:
-    """Returns the keys in which two runs differ so that one cannot go on as the other, with values."""
+def _begun(output: Path) -> bool:
+    """Says whether a folder holds more than a configuration: something was made with it."""
+    made = (checkpoint.DONE, checkpoint.LM, checkpoint.VISION, state.FILE)
+    return any((output / name).exists() for name in made) or bool(logs.read(output))
+
+
+def differences(one: Run, other: Run, *, moved: bool = False) -> list[str]:
+    """Returns the keys in which two runs differ so that one cannot go on as the other, with values.
+
+    With `moved` the shards may have another address: the state says whether they are the same.
+    """
+
+    def free(key: tuple[str, ...]) -> bool:
+        return key in FREE or (moved and key[0] == "datasets" and key[-1] == "shards")
+
     before, after = (dict(_flat(run.model_dump(mode="json"))) for run in (one, other))
     return [
         f"{'.'.join(key)} was {before.get(key)!r}, is {after.get(key)!r}"
         for key in dict.fromkeys([*before, *after])
-        if before.get(key) != after.get(key) and key not in FREE
+        if before.get(key) != after.get(key) and not free(key)
     ]
 
 
@@ -268,16 +286,20 @@ def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, lo
     )
     with enough_memory():
         trainer = Trainer(model, run, weights, ranks)
-    if state.load(output, trainer):
+    made_of = state.inputs(sets, prints)
+    if state.load(output, trainer, mixture, made_of):
         log.say(f"going on after update {trainer.progress.step}")
+    if ranks.first:  # not before the state was found to be of these data and parts
+        (output / checkpoint.DONE).unlink(missing_ok=True)
+        checkpoint.write_config(output, run)
     stream = batches(mixture, trainer.progress.step, run.train.steps, run.train.workers)
     with stopped_by_signals(trainer):
         for row in log.follow(trainer.fit(stream), run.train.steps):
             if row["step"] % run.train.save_every == 0 or trainer.stopping:
-                state.save(output, trainer)
+                state.save(output, trainer, mixture, made_of)
     finished = trainer.progress.step >= run.train.steps
     if finished and trainer.progress.step % run.train.save_every:
-        state.save(output, trainer)
+        state.save(output, trainer, mixture, made_of)
     if not finished:
         log.say(
             f"stopped after update {trainer.progress.step}: the same command goes on from there"

@@ -49,20 +49,20 @@ class Log:
     def __init__(self, folder: Path, console: Console, *, active: bool = True) -> None:
         self._folder, self._console, self._active = folder, console, active
         self._file: TextIO | None = None
-        self._board: Any = None
+        self._boards: dict[str, Any] = {}  # by phase
 
     def __enter__(self) -> "Log":
         if self._active:
             with writable(self._folder):
                 self._file = (self._folder / FILE).open("a", encoding="utf-8")
-            self._board = _board(self._folder / BOARD)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file:
             self._file.close()
-        if self._board:
-            self._board.close()
+        for board in self._boards.values():
+            if board:
+                board.close()
 
     def follow(self, rows: Iterable[Row], steps: int) -> Iterator[Row]:
         """Yields the rows of a phase after writing each; prints some; `steps` is how many there are."""
@@ -85,9 +85,12 @@ class Log:
             self._console.print(text, highlight=False, soft_wrap=True)
 
     def _plot(self, row: Row) -> None:
-        if self._board:
+        phase, step = row["phase"], row["step"]
+        if phase not in self._boards:
+            self._boards[phase] = _board(self._folder / BOARD / phase, step)
+        if board := self._boards[phase]:
             for name, value in numbers(row):
-                self._board.add_scalar(f"{row['phase']}/{name}", value, row["step"])
+                board.add_scalar(f"{phase}/{name}", value, step)
 
 
 def numbers(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
@@ -115,10 +118,14 @@ def line(row: Row) -> str:
     return text
 
 
-def _board(folder: Path) -> Any:
-    """Returns TensorBoard's writer, None where the package is not installed."""
+def _board(folder: Path, first: int) -> Any:
+    """Returns TensorBoard's writer, None where the package is not installed.
+
+    What a killed process wrote of the steps from `first` on is no longer shown: they are written again.
+    Phases count their steps apart, so each has a writer of its own.
+    """
     if find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(folder)
+    return SummaryWriter(folder, purge_step=first)

@@ -5,8 +5,9 @@ r of W with b sequences each, the positions
 
     s b W + r b, ..., s b W + r b + b - 1
 
-so nothing of the loader is ever saved: a run that was stopped goes on with its next step, on any number of
-workers. A bad sample leaves a gap, counted by its reason.
+so a run that was stopped goes on with its next step, on any number of workers. On another number of ranks it
+goes on from the position reached (`Mixture.go_on`): one number per dataset is all there is to save. A bad
+sample leaves a gap, counted by its reason.
 """
 
 import multiprocessing
@@ -69,6 +70,7 @@ class Mixture(Dataset[Batches]):
             if len(shards) < world:
                 what = f"datasets.{name}: expected a sample for each of {world} ranks"
                 raise TrainError(f"{what}, found {len(shards)}: use fewer ranks or more shards")
+        self._offsets = dict.fromkeys(sources, 0)
         turns(0, self.kinds, run.train.mixing, run.train.pairs_first)
 
     def _count(self, name: str) -> int:
@@ -80,10 +82,24 @@ class Mixture(Dataset[Batches]):
         due = turns(step, self.kinds, train.mixing, train.pairs_first)
         return {name: self.batch(name, update) for name, update in due.items()}
 
+    def positions(self, step: int) -> dict[str, int]:
+        """Returns where each dataset's stream is before a step: samples taken by all ranks together."""
+        train = self.run.train
+        done = updates(step, self.kinds, train.mixing, train.pairs_first)
+        return {name: self._position(name, update) for name, update in done.items()}
+
+    def go_on(self, step: int, positions: Mapping[str, int]) -> None:
+        """Lets the streams go on at a step from `positions`, those of any number of ranks."""
+        for name, position in self.positions(step).items():
+            self._offsets[name] += positions[name] - position
+
+    def _position(self, name: str, update: int) -> int:
+        return self._offsets[name] + update * self.world * self.counts[name]
+
     def batch(self, name: str, update: int) -> Batch:
         """Returns the batch of one dataset at its update, on this rank."""
         shards, order, count = self.sources[name], self._orders[name], self.counts[name]
-        first = (update * self.world + self.rank) * count
+        first = self._position(name, update) + self.rank * count
         places = [divmod(first + i, len(shards)) for i in range(count)]
         numbers = [order(epoch, place) for epoch, place in places]
         shards.prepare(numbers)
@@ -122,21 +138,27 @@ def turns(step: int, kinds: Mapping[str, Kind], mixing: str, pairs_first: int) -
     All of them at each step or, with `round_robin`, one; for the first `pairs_first` steps pairs alone. A
     dataset misses none of its updates: resting does not skip samples. TrainError where there are no pairs.
     """
+    before, after = (updates(at, kinds, mixing, pairs_first) for at in (step, step + 1))
+    return {name: before[name] for name in kinds if after[name] > before[name]}
+
+
+def updates(step: int, kinds: Mapping[str, Kind], mixing: str, pairs_first: int) -> dict[str, int]:
+    """Returns how many updates each dataset has had before a step, as `turns` deals them out."""
     pairs = [name for name, kind in kinds.items() if kind != "interleaved"]
     if pairs_first and not pairs:
         raise TrainError(
             f"train.pairs_first = {pairs_first}: expected a dataset of pairs, found "
             f"{', '.join(kinds)}, none of them of pairs: add one or set it to 0"
         )
+    early = min(step, pairs_first)
+    late, names = step - early, list(kinds)
     if mixing != "round_robin":
-        if step < pairs_first:
-            return dict.fromkeys(pairs, step)
-        return {n: step if n in pairs else step - pairs_first for n in kinds}
-    if step < pairs_first:
-        return {pairs[step % len(pairs)]: step // len(pairs)}
-    name = list(kinds)[(step - pairs_first) % len(kinds)]
-    before = _turns_before(pairs_first, pairs.index(name), len(pairs)) if name in pairs else 0
-    return {name: before + (step - pairs_first) // len(kinds)}
+        return {n: late + early * (n in pairs) for n in names}
+    before = {n: _turns_before(early, place, len(pairs)) for place, n in enumerate(pairs)}
+    return {
+        n: before.get(n, 0) + _turns_before(late, place, len(names))
+        for place, n in enumerate(names)
+    }
 
 
 def _turns_before(steps: int, place: int, names: int) -> int:

@@ -12,9 +12,10 @@ on, and its losses and weights are those of one that was not.
 """
 
 import json
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
@@ -25,7 +26,7 @@ from rich.console import Console
 from torch.optim import Adam
 
 from m3w_builder.config import toml
-from m3w_builder.errors import DropError, TrainError
+from m3w_builder.errors import ConfigError, DropError, TrainError
 from m3w_builder.files import atomic, make_folder, writable, write_text
 from m3w_builder.flamingo import config, log, pretrain, vision
 from m3w_builder.flamingo.config import Run, Source
@@ -33,7 +34,7 @@ from m3w_builder.flamingo.data import examples, images
 from m3w_builder.flamingo.data.batch import Batch, Loaded, collate
 from m3w_builder.flamingo.data.loader import Mixture, batches
 from m3w_builder.flamingo.data.reader import Shards, open_source
-from m3w_builder.flamingo.data.tokens import Tokenizer
+from m3w_builder.flamingo.data.tokens import IDS, Tokenizer
 from m3w_builder.flamingo.parallel import Ranks, joined
 from m3w_builder.flamingo.stop import stopped_by_signals
 from m3w_builder.flamingo.train import enough_memory
@@ -46,6 +47,18 @@ SETTINGS, TOKENIZER, STATE, REPORT = (
     "tokenizer.json",
     "contrast.pt",
     "contrast.json",
+)
+# What a run writes into its folder, the configuration, which says that it is ours, last.
+WRITTEN = (
+    vision.CONFIG,
+    vision.WEIGHTS,
+    REPORT,
+    STATE,
+    log.FILE,
+    log.BOARD,
+    IDS,
+    TOKENIZER,
+    SETTINGS,
 )
 ASKED = 1000  # held-out pairs of a dataset that recall is asked of, at most
 KIND: Kind = "image_text"
@@ -119,6 +132,8 @@ def contrast(
             size=state.model.image.size,
             colour=state.model.image.mean,
         )
+        if state.positions:
+            mixture.go_on(state.done, state.positions)
         _train(output, mixture, state, ranks, console or Console(quiet=True))
         finished = state.done >= run.vision.steps
         with enough_memory(contrastive.LESS):
@@ -155,9 +170,12 @@ def _pairs(run: Run) -> dict[str, Shards]:
 def _claim(output: Path, run: Run, sets: Mapping[str, Shards], *, restart: bool) -> None:
     """Makes the folder this run's, with its tokenizer; TrainError where it is another's or finished."""
     make_folder(output)
+    if not _ours(output) and any((output / name).exists() for name in WRITTEN):
+        raise TrainError(f"{output}: holds another program's files: choose another folder")
     if restart:
-        for name in (SETTINGS, TOKENIZER, log.FILE, STATE, REPORT, vision.CONFIG, vision.WEIGHTS):
-            (output / name).unlink(missing_ok=True)
+        for name in WRITTEN:
+            path = output / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if (output / vision.CONFIG).exists():
         raise TrainError(f"{output}: holds a finished encoder: begin anew with --restart")
     if (output / SETTINGS).exists():
@@ -167,10 +185,18 @@ def _claim(output: Path, run: Run, sets: Mapping[str, Shards], *, restart: bool)
                 f"{output}: holds an encoder of another configuration ({SETTINGS}): choose another"
                 " folder, or begin anew with --restart"
             )
-        return
-    tokenizer = pretrain.spelling(list(sets.values()), run.lm, run.train.seed)
-    tokenizer.save(output / TOKENIZER)
-    write_text(output / SETTINGS, toml.as_toml(run))
+    if not (output / IDS).exists():  # the last of the tokenizer's files
+        tokenizer = pretrain.spelling(list(sets.values()), run.lm, run.train.seed)
+        write_text(output / SETTINGS, toml.as_toml(run))
+        tokenizer.save(output / TOKENIZER)
+
+
+def _ours(output: Path) -> bool:
+    """Says whether a folder is a contrastive run's: its configuration says so, which is written first."""
+    try:
+        return bool(config.parse(toml.read(output / SETTINGS)).datasets)
+    except ConfigError:
+        return False
 
 
 def _deciding(run: Run) -> Run:
@@ -188,6 +214,7 @@ class _State:
     optimiser: Adam
     done: int = 0
     stop_asked: bool = False
+    positions: dict[str, int] = field(default_factory=dict)  # of the streams, where it was loaded
 
 
 def _begin(output: Path, run: Run, ranks: Ranks) -> _State:
@@ -204,7 +231,7 @@ def _begin(output: Path, run: Run, ranks: Ranks) -> _State:
                 saved = torch.load(path, map_location=ranks.device, weights_only=True)
                 model.load_state_dict(saved["model"])
                 optimiser.load_state_dict(saved["optimiser"])
-            state.done = int(saved["done"])
+            state.done, state.positions = int(saved["done"]), dict(saved["positions"])
         except (OSError, RuntimeError, KeyError, ValueError, UnpicklingError) as error:
             raise TrainError(
                 f"{path}: expected the state of this run: begin anew with --restart"
@@ -213,10 +240,10 @@ def _begin(output: Path, run: Run, ranks: Ranks) -> _State:
     return state
 
 
-def _save(path: Path, state: _State) -> None:
+def _save(path: Path, state: _State, positions: dict[str, int]) -> None:
     parts = {"model": state.model.state_dict(), "optimiser": state.optimiser.state_dict()}
     with writable(path.parent), atomic(path) as temporary:
-        torch.save({**parts, "done": state.done}, temporary)
+        torch.save({**parts, "done": state.done, "positions": positions}, temporary)
 
 
 def _train(output: Path, mixture: Mixture, state: _State, ranks: Ranks, console: Console) -> None:
@@ -238,7 +265,7 @@ def _train(output: Path, mixture: Mixture, state: _State, ranks: Ranks, console:
             state.done = row["step"]
             (stops,) = ranks.sum([float(state.stop_asked)])
             if ranks.first and (stops or state.done % run.train.save_every == 0):
-                _save(output / STATE, state)
+                _save(output / STATE, state, mixture.positions(state.done))
             if stops:
                 break
 
