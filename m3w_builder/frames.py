@@ -1,4 +1,4 @@
-"""Video frames at exactly t = 0, 1, 2 ... seconds, as JPEG files, by one run of ffmpeg.
+"""Video frames at exactly t = 0, 1, 2 ... seconds (or at another rate), as JPEG files, by one run of ffmpeg.
 
 The frame of t is the one on screen at t: the last whose time is not after t (before the first frame
 the first). t = 0 is where the container starts. ffmpeg's plain `fps=1` is half a second late;
@@ -92,7 +92,7 @@ class SampledVideo:
     width: int  # pixels, as shown (turned by its rotation), before scaling
     height: int
     audio: bool
-    frames: tuple[tuple[int, Path], ...]  # (t in seconds, JPEG file)
+    frames: tuple[tuple[int, Path], ...]  # (instant t: second t / rate, JPEG file)
     sources: tuple[int, ...]  # for each of them the number of the frame of the video that it shows
     detail: str = ""  # what was missing, if anything
 
@@ -124,8 +124,10 @@ class _Stream:
         return round(float(frames / (span * self.unit)), 3) if span > 0 and self.unit > 0 else 0.0
 
 
-def sample_frames(path: Path, *, config: FetchConfig, folder: Path) -> SampledVideo:
-    """Returns the video at `path` with one JPEG per second written to `folder`; raises MediaError.
+def sample_frames(
+    path: Path, *, config: FetchConfig, folder: Path, rate: int = FRAMES_PER_SECOND
+) -> SampledVideo:
+    """Returns the video at `path` with `rate` JPEGs per second written to `folder`; raises MediaError.
 
     The longer side is at most `config.frame_side` square pixels, never enlarged. At most
     `config.max_frames` frames in at most `config.video_seconds` seconds of work.
@@ -135,8 +137,8 @@ def sample_frames(path: Path, *, config: FetchConfig, folder: Path) -> SampledVi
     with path.open("rb", buffering=0) as file:
         demuxer, name = sniff_video(file.read(HEAD))
         file.seek(0)
-        log = _run(_command(demuxer, config), file, folder, config.video_seconds)
-    return _described(name, log, folder, config.max_frames)
+        log = _run(_command(demuxer, config, rate), file, folder, config.video_seconds)
+    return _described(name, log, folder, config.max_frames, rate)
 
 
 def sniff_video(head: bytes) -> tuple[str, str]:
@@ -152,7 +154,7 @@ def sniff_video(head: bytes) -> tuple[str, str]:
     raise MediaError("not_a_video")
 
 
-def _command(demuxer: str, config: FetchConfig) -> list[str]:
+def _command(demuxer: str, config: FetchConfig, rate: int = FRAMES_PER_SECOND) -> list[str]:
     """Returns the command line; it writes where it runs. `V` is a video track that is not a cover picture.
 
     Three outputs share one decoder: the frames; the first frame's size as it is decoded and turned;
@@ -173,7 +175,7 @@ def _command(demuxer: str, config: FetchConfig) -> list[str]:
     shrink = f"min(min(1,1/sar),{config.frame_side}/max(iw*sar,ih))"
     frames = (
         source["V:0"]
-        .filter("fps", fps=FRAMES_PER_SECOND, round="up", start_time=0)
+        .filter("fps", fps=rate, round="up", start_time=0)
         .filter(
             "scale",
             w=f"max(2,trunc(iw*sar*{shrink}/2)*2)",
@@ -259,24 +261,26 @@ def _limit(pid: int) -> None:
             return
 
 
-def _described(container: str, log: str, folder: Path, max_frames: int) -> SampledVideo:
+def _described(container: str, log: str, folder: Path, max_frames: int, rate: int) -> SampledVideo:
     """Returns the result, from the files that ffmpeg wrote."""
     video, *sounds = _streams(folder / "packets") or [_Stream()]
     if video.kind != "video":
         if "matches no streams" in log:
             raise MediaError("no_video_track")
         raise MediaError("video_damaged", _last_words(log))
-    frames, size = _frames(folder), _size(folder / "shown")
+    frames, size = _frames(folder, rate), _size(folder / "shown")
     if not frames or not size:
         raise MediaError("no_frames", _last_words(log))
     reach = max(stream.seconds for stream in (video, *sounds))
     declared = _declared_seconds(log, container)
     cut = declared is not None and reach < declared - CUT
-    promised = math.ceil(declared - PRINTED if declared and cut else video.seconds - ROUNDED)
-    promised = min(max(promised, 1) * FRAMES_PER_SECOND, max_frames)
+    seconds = declared - PRINTED if declared and cut else video.seconds - ROUNDED
+    promised = min(max(math.ceil(seconds * rate), 1), max_frames)
     # What ffmpeg shows after the end (the last frame's length is a guess) is no frame of the video.
     frames = [
-        frame for frame in frames if frame[0] <= video.last * video.unit or frame[0] < promised
+        frame
+        for frame in frames
+        if frame[0] <= video.last * video.unit * rate or frame[0] < promised
     ] or frames[:1]
     if container == "ogg":  # an empty packet means no change
         _, path, source = frames[-1]
@@ -302,11 +306,11 @@ def _agreed(declared: Fraction | None, measured: Fraction) -> Fraction:
     return measured if declared is None or abs(declared - measured) <= PRINTED else declared
 
 
-def _frames(folder: Path) -> list[tuple[int, Path, int]]:
-    """Returns for each JPEG its second, its file and the number of the video's frame it shows."""
+def _frames(folder: Path, rate: int) -> list[tuple[int, Path, int]]:
+    """Returns for each JPEG its instant, its file and the number of the video's frame it shows."""
     rows = (line.split() for line in _lines(folder / "frames"))
     return [
-        (int(int(pts) * Fraction(unit)), path, int(source))
+        (int(int(pts) * Fraction(unit) * rate), path, int(source))
         for path, (pts, unit, source) in zip(sorted(folder.glob("*.jpg")), rows, strict=False)
     ]
 

@@ -99,6 +99,16 @@ def test_variable_rate_in_mp4(tmp_path: Path) -> None:
     assert numbers(assert_right(tmp_path / "a.mp4", 4)) == [0, 47, 68, 84]
 
 
+def test_three_frames_a_second(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    ffmpeg(*grey(), *H264, str(clip))
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    found = sample_frames(clip, config=CONFIG, folder=folder, rate=3)
+    assert [t for t, _ in found.frames] == list(range(11))  # 0, 1/3 ... 10/3 of 3.4 s
+    assert numbers(found) == [int(25 * t / 3) for t in range(11)]
+
+
 def test_folder_of_any_name(tmp_path: Path) -> None:
     """ffmpeg reads patterns, options and protocols into names of files."""
     folder = tmp_path / "50%d 'a' http:b,c=d[0:v] \\ é"

@@ -4,15 +4,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from m3w_builder.errors import TrainError
-from m3w_builder.types import KINDS, Kind
 
-EXTRA = ("torch", "safetensors")
+EXTRA = ("torch", "safetensors", "transformers", "tokenizers")
 
 
 def register(app: typer.Typer) -> None:
@@ -22,65 +21,79 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    shards: Annotated[Path, typer.Argument(help="Folder of finished shards.")],
     output: Annotated[Path, typer.Option(help="Folder of the run.")],
-    preset: Annotated[str, typer.Option(help="Model and recipe; tiny needs no download.")] = "tiny",
-    steps: Annotated[int | None, typer.Option(help="Updates (default: the preset's).")] = None,
-    lm_steps: Annotated[
-        int | None, typer.Option(help="Steps of the byte LM before it is frozen.")
+    shards: Annotated[
+        str | None,
+        typer.Argument(
+            help="Finished shards: a folder or an address (default: the file's [datasets])."
+        ),
     ] = None,
+    preset: Annotated[
+        str, typer.Option(help="tiny (default), smollm2, flamingo-3b, flamingo-9b or flamingo-80b.")
+    ] = "",
+    config: Annotated[Path | None, typer.Option(help="TOML file over the preset.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the bridge.")] = None,
     batch: Annotated[
         int | None,
-        typer.Option(help="Documents per update; twice the pairs, a quarter the videos."),
+        typer.Option(help="Documents per update and rank; twice the pairs, a quarter the videos."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw.")] = None,
     datasets: Annotated[
-        str | None, typer.Option(help="Kinds, with commas (default: all that are there).")
+        str | None, typer.Option(help="Names, with commas (default: all that are there).")
     ] = None,
+    lm: Annotated[str | None, typer.Option(help="Source of the frozen LM.")] = None,
+    vision: Annotated[str | None, typer.Option(help="Source of the frozen encoder.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that decode, per rank.")] = None,
+    restart: Annotated[bool, typer.Option(help="Begin anew what is in the folder.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Train the reference Flamingo on shards; writes the learnt part, the frozen LM and a log.
+    """Train the reference Flamingo on shards; a run that was stopped goes on where it was.
 
     Example: m3w train out/ --output run/
 
-    Example: m3w train out/ --output run/ --steps 200 --datasets interleaved,image_text
+    Example: m3w train out/ --output run/ --preset smollm2 --steps 200 --datasets interleaved,image_text
+
+    Example: torchrun --nproc-per-node 8 -m m3w_builder train --config flamingo.toml --output run/
     """
     entry = _entry()
-    console = Console(stderr=True)
-    chosen = entry.preset(preset, steps=steps, lm_steps=lm_steps, batch=batch, seed=seed)
-    report = entry.train(shards, output, chosen, datasets=_kinds(datasets), console=console)
+    given = {"steps": steps, "batch": batch, "seed": seed, "workers": workers}
+    options: dict[str, dict[str, Any]] = {
+        "train": {key: value for key, value in given.items() if value is not None}
+    }
+    for name, source in (("lm", lm), ("vision", vision)):
+        if source is not None:
+            options[name] = {"source": source}
+    names = [name.strip() for name in datasets.split(",")] if datasets is not None else None
+    run = entry.configured(shards, path=config, preset=preset, datasets=names, **options)
+    report = entry.train(run, output, restart=restart, console=Console(stderr=True))
     if json_:
         typer.echo(json.dumps(asdict(report)))
         return
-    for name, (first, last) in {"byte LM": report.lm_loss, **report.losses}.items():
-        typer.echo(f"{name:12}  loss {first:.3f} -> {last:.3f} nats per token")
+    phases = {"encoder": report.contrast_loss, "LM": report.lm_loss, **report.losses}
+    for name, ends in phases.items():
+        if ends:
+            typer.echo(f"{name:12}  loss {ends[0]:.3f} -> {ends[1]:.3f} nats")
     typer.echo(f"{report.steps} updates in {report.seconds:.0f} s, written to {output}")
 
 
 def caption(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    image: Annotated[Path, typer.Argument(help="An image file.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    prompt: Annotated[str, typer.Option(help="Text that the caption goes on from.")] = "",
+    beams: Annotated[int, typer.Option(help="Beam search with so many; 1 is greedy.")] = 3,
+    top_p: Annotated[
+        float | None, typer.Option(help="Nucleus sampling instead, with this probability.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print {image, caption} as JSON.")] = False,
 ) -> None:
-    """Write the text that a trained run gives an image.
-
-    The tiny preset learns spelling, not sight: a pretrained LM and encoder do better.
+    """Write the text that a trained run gives images.
 
     Example: m3w caption run/ photo.jpg
     """
-    words = _entry().caption(run, image)
-    typer.echo(json.dumps({"image": str(image), "caption": words}) if json_ else words)
-
-
-def _kinds(names: str | None) -> tuple[Kind, ...] | None:
-    """Returns the datasets of a comma-separated option, None for "all that are there"."""
-    if names is None:
-        return None
-    chosen = tuple(name.strip() for name in names.split(","))
-    for name in chosen:
-        if name not in KINDS:
-            raise TrainError(f"--datasets: expected some of {', '.join(KINDS)}, found {name!r}")
-    return cast("tuple[Kind, ...]", chosen)
+    texts = _entry().caption(run, images, prompt=prompt, beams=1 if top_p else beams, top_p=top_p)
+    for image, words in zip(images, texts, strict=True):
+        said = json.dumps({"image": str(image), "caption": words}) if json_ else words
+        typer.echo(said)
 
 
 def _entry() -> ModuleType:
@@ -90,5 +103,7 @@ def _entry() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
-        raise TrainError("training needs torch: pip install 'm3w-builder[train]'") from error
+        raise TrainError(
+            f"training needs {error.name}: pip install 'm3w-builder[train]'"
+        ) from error
     return entry

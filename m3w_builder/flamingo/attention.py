@@ -28,7 +28,7 @@ class Looking:
     first: Tensor  # int64[N], N = B * L: the first medium that a token sees; phi is the last
     order: Tensor  # int64[n]: flat positions of the tokens that see something, by medium
     medium: Tensor  # int64[n]: theirs, from 0
-    column: Tensor  # int64[n]: place in the medium's run of text
+    slot: Tensor  # int64[n]: their places among the M * Q of all media, Q for each
     longest: int  # Q
     keys: "Keys | None" = None  # where attention keeps the keys of the media; None in training
 
@@ -60,7 +60,8 @@ class Looking:
         column = torch.arange(len(order), device=phi.device) - (sizes.cumsum(0) - sizes)[medium]
         longest = int(sizes.max()) if media else 0
         since = flat if first is None else first.flatten()
-        return cls(form, since, order, medium, column, longest, keys)
+        slot = medium * longest + column
+        return cls(form, since, order, medium, slot, longest, keys)
 
 
 def first_seen(phi: Tensor, documents: Tensor | None = None) -> Tensor:
@@ -104,17 +105,18 @@ class Attention(nn.Module):
             return torch.zeros_like(y)
         form = self._by_segment if looking.form == "segments" else self._by_mask
         flat = y.flatten(0, 1)
-        seen = self.out(form(flat[looking.order], media, looking))  # [n, D]
-        return torch.zeros_like(flat, dtype=seen.dtype).index_put((looking.order,), seen).view_as(y)
+        seen = self.out(form(flat.index_select(0, looking.order), media, looking))  # [n, D]
+        none = torch.zeros_like(flat, dtype=seen.dtype)
+        return none.index_copy(0, looking.order, seen).view_as(y)
 
     def _by_segment(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
         """Returns [n, heads * head] for y [n, D]: padded to Q per medium inside the attention alone."""
         q = self.q(self.norm(y))  # [n, heads * head]
-        place = (looking.medium, looking.column)
-        padded = q.new_zeros(len(media), looking.longest, q.shape[1]).index_put(place, q)
+        slots = q.new_zeros(len(media) * looking.longest, q.shape[1])
+        padded = slots.index_copy(0, looking.slot, q).view(len(media), looking.longest, -1)
         k, v = self._keys_once(media, looking)
         found = F.scaled_dot_product_attention(self._heads(padded), k, v)
-        return found.transpose(1, 2).flatten(2)[place]
+        return found.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, looking.slot)
 
     def _by_mask(self, y: Tensor, media: Tensor, looking: Looking) -> Tensor:
         """Returns [n, heads * head] for y [n, D]: over all M * R latents, most of them masked."""

@@ -38,6 +38,7 @@ from m3w_builder.flamingo.vision import Encoder
 FORMAT = "m3w-flamingo/2"
 CONFIG, LEARNT, DONE = "config.toml", "trained.safetensors", "run.json"
 LM, VISION = "lm", "vision"
+FILES = (CONFIG, LEARNT, DONE, LM, VISION)
 SAMPLED = 4096  # values of a weight that its fingerprint is made of
 
 
@@ -109,6 +110,13 @@ def frozen(folder: Path, run: Run) -> Frozen:
             lm, tokenizer = language.load(run.lm)
         torch.manual_seed(run.train.seed)
         return Frozen(lm, tokenizer, vision.load(_sight(folder, run)))
+
+
+def words(folder: Path, run: Run) -> Tokenizer:
+    """Returns the tokenizer of a run's LM."""
+    if (folder / LM).is_dir():
+        return Tokenizer.read(folder / LM / language.TOKENIZER)
+    return language.load(run.lm)[1]
 
 
 def _sight(folder: Path, run: Run) -> configuration.Vision:

@@ -1,28 +1,43 @@
-"""The two functions behind `m3w train` and `m3w caption`: folders and options in, a result out."""
+"""The functions behind `m3w train`, `m3w caption` and `m3w export`: folders and options in, a result out.
 
-import json
+A run has up to three phases: `contrast` teaches the builtin encoder the shards' pairs, `lm` teaches the builtin
+LM their text, `flamingo` the bridge between the two, frozen by then. What the first two made is in the folder
+at once, so that a run that goes on does not make it again.
+"""
+
+import shutil
+import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any, Literal, TextIO
+from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
 from m3w_builder.errors import MediaError, TrainError
-from m3w_builder.flamingo import checkpoint
-from m3w_builder.flamingo.data import Batch, Dataset, find
-from m3w_builder.flamingo.display import shown
-from m3w_builder.flamingo.generate import caption as describe
-from m3w_builder.flamingo.model import Flamingo, language_model
-from m3w_builder.flamingo.presets import PRESETS, Preset, Recipe, batches
-from m3w_builder.flamingo.train import Row, fit, warm_up
-from m3w_builder.types import Kind
+from m3w_builder.files import make_folder, sweep
+from m3w_builder.flamingo import checkpoint, config, curve, pretrain, state, vision
+from m3w_builder.flamingo import lm as language
+from m3w_builder.flamingo import log as logs
+from m3w_builder.flamingo.config import Run, Source
+from m3w_builder.flamingo.data import images, sources
+from m3w_builder.flamingo.data.loader import Mixture, batches
+from m3w_builder.flamingo.data.reader import Shards, open_source
+from m3w_builder.flamingo.data.tokens import Tokenizer
+from m3w_builder.flamingo.generate import Prompt, generate
+from m3w_builder.flamingo.log import Log
+from m3w_builder.flamingo.model import Flamingo
+from m3w_builder.flamingo.parallel import Ranks, gathered, joined
+from m3w_builder.flamingo.train import Row, Trainer
+from m3w_builder.flamingo.vision import contrastive
 
-LOG = "train.jsonl"
+# Of a run that goes on these may change: no update depends on them.
+FREE = {("train", key) for key in ("steps", "workers", "save_every", "max_rejected")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,117 +45,290 @@ class Report:
     """What a run came to: mean losses over the first and the last tenth of each phase."""
 
     output: str
-    steps: int
-    lm_loss: tuple[float, float]  # nats per byte, (first, last); (0, 0) without LM steps
-    losses: dict[Kind, tuple[float, float]]  # nats per token, (first, last)
+    steps: int  # updates done
+    finished: bool  # false where a signal ended it
+    contrast_loss: tuple[float, float] | None  # nats, (first, last); None without that phase
+    lm_loss: tuple[float, float] | None  # nats per token
+    losses: dict[str, tuple[float, float]]  # nats per token, by dataset
     gates: list[tuple[float, float]]  # |tanh| of (attention, dense), first block first
-    rejected: dict[Kind, dict[str, int]]  # samples left out, by dataset and reason
+    rejected: dict[str, int]  # samples left out, by dataset/reason
     seconds: float
 
 
-def preset(
-    name: str, *, steps: int | None, lm_steps: int | None, batch: int | None, seed: int
-) -> Preset:
-    """Returns a preset with the caller's changes; None keeps the preset's value."""
-    if name not in PRESETS:
-        raise TrainError(f"preset: expected one of {', '.join(PRESETS)}, found {name}")
-    chosen = PRESETS[name]
-    changes: dict[str, Any] = {"steps": steps, "lm_steps": lm_steps}
-    for key, value in {**changes, "batch": batch}.items():
-        least = 0 if key == "lm_steps" else 1
-        if value is not None and value < least:
-            raise TrainError(f"{key}: expected {least} or more, found {value}")
-    changes["batch"] = batches(batch) if batch else None
-    given = {key: value for key, value in changes.items() if value is not None}
-    return replace(chosen, recipe=replace(chosen.recipe, seed=seed, **given))
+def configured(
+    shards: str | None = None,
+    *,
+    path: Path | None = None,
+    preset: str = "",
+    datasets: Sequence[str] | None = None,
+    **options: Mapping[str, Any],
+) -> Run:
+    """Returns the configuration of a run: the preset, over it the file, over both the options.
+
+    `shards` has a dataset for each kind that lies there, and replaces [datasets]; `datasets` chooses some.
+    """
+    run = config.load(path, preset, **{name: dict(table) for name, table in options.items()})
+    if shards is not None:
+        found = {kind: Source(shards=shards, kind=kind) for kind in sources.kinds(shards)}
+        if not found:
+            raise TrainError(
+                f"{shards}: expected shards such as interleaved-000000.tar, found other names:"
+                " list them under [datasets.NAME] with their kind"
+            )
+        run = run.model_copy(update={"datasets": found})
+    if not run.datasets:
+        raise TrainError("expected a folder of shards or a [datasets.NAME] table, found neither")
+    for name in datasets or ():
+        if name not in run.datasets:
+            raise TrainError(
+                f"--datasets: expected some of {', '.join(run.datasets)}, found {name!r}"
+            )
+    chosen = {n: s for n, s in run.datasets.items() if datasets is None or n in datasets}
+    return run.model_copy(update={"datasets": chosen})
 
 
 def train(
-    shards: Path,
-    output: Path,
-    chosen: Preset,
-    *,
-    datasets: tuple[Kind, ...] | None = None,
-    console: Console | None = None,
+    run: Run, output: Path, *, restart: bool = False, console: Console | None = None
 ) -> Report:
-    """Trains on the shards of one folder and writes the run; raises TrainError on bad input.
+    """Trains and writes the run, or goes on with the one in `output`; raises TrainError on bad input."""
+    console = console or Console(quiet=True)
+    _use_threads(run)
+    with joined(run.train.parallel) as ranks:
+        if ranks.first:
+            _claim(output, run, restart=restart)
+        ranks.wait()
+        sets = {name: open_source(name, source) for name, source in run.datasets.items()}
+        if ranks.first:
+            done = {"flamingo": state.step(output)}
+            done |= {"lm": run.lm.steps} if (output / checkpoint.LM).is_dir() else {}
+            done |= {"contrast": run.vision.steps} if (output / checkpoint.VISION).is_dir() else {}
+            logs.cut(output, done)
+        with Log(
+            output, console if ranks.first else Console(quiet=True), active=ranks.first
+        ) as log:
+            if ranks.first:
+                _make_lm(output, run, sets, log)
+            ranks.wait()
+            _make_encoder(output, run, sets, ranks, log)
+            return _bridge(output, run, sets, ranks, log)
 
-    Two phases, logged apart: first the byte LM on the shards' own text; then, with the LM frozen,
-    the bridge.
-    """
-    found = find(shards, datasets)
-    _claim(output)
-    _use_threads(chosen.recipe)
-    torch.manual_seed(chosen.recipe.seed)
-    started, recipe, length = time.monotonic(), chosen.recipe, chosen.choices.length
-    words = _dataset("text", [path for paths in found.values() for path in paths], recipe)
-    sets = {kind: _dataset(kind, paths, recipe) for kind, paths in found.items()}
-    with (output / LOG).open("w", encoding="utf-8") as log:
-        follow = partial(_follow, log=log, console=console or Console(quiet=True))
-        lm = language_model(chosen.shape)
-        lm_rows = follow(warm_up(lm, words.texts(length), recipe), recipe.lm_steps)
-        model = Flamingo(lm, chosen.shape)
-        rows = follow(fit(model, _streams(sets, chosen), recipe), recipe.steps)
+
+def _claim(output: Path, run: Run, *, restart: bool) -> None:
+    """Makes the folder this run's; raises TrainError where it is another's or finished."""
+    make_folder(output)
+    sweep(output)
+    if restart:
+        for name in (*checkpoint.FILES, state.FILE, logs.FILE, logs.BOARD, *curve.FILES):
+            path = output / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if (output / checkpoint.CONFIG).exists():
+        before = checkpoint.read_config(output)
+        if odd := differences(before, run):
+            raise TrainError(
+                f"{output}: holds a run of another configuration ({odd[0]}): choose another folder,"
+                " or begin anew with --restart"
+            )
+        if checkpoint.finished(output) and state.step(output) >= run.train.steps:
+            raise TrainError(
+                f"{output}: already holds a finished run of {state.step(output)} updates:"
+                " raise train.steps to go on, or begin anew with --restart"
+            )
+    elif checkpoint.finished(output) or (output / "config.json").exists():
+        raise TrainError(f"{output}: holds another program's files: choose another folder")
+    (output / checkpoint.DONE).unlink(missing_ok=True)
+    checkpoint.write_config(output, run)
+
+
+def differences(one: Run, other: Run) -> list[str]:
+    """Returns the keys in which two runs differ so that one cannot go on as the other, with values."""
+    before, after = (dict(_flat(run.model_dump(mode="json"))) for run in (one, other))
+    return [
+        f"{'.'.join(key)} was {before.get(key)!r}, is {after.get(key)!r}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key) and key not in FREE
+    ]
+
+
+def _flat(table: Mapping[str, Any], *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, *above, key)
+        else:
+            yield (*above, key), value
+
+
+# The frozen parts that are made here
+
+
+def _make_lm(output: Path, run: Run, sets: Mapping[str, Shards], log: Log) -> None:
+    """Trains the builtin LM that is not in the folder yet, and puts it there."""
+    folder, seed = output / checkpoint.LM, run.train.seed
+    if run.lm.source != "builtin" or run.lm.random or folder.is_dir():
+        return
+    torch.manual_seed(seed)
+    texts = list(sets.values())
+    tokenizer = pretrain.spelling(texts, run.lm, seed)
+    lm = language.builtin(run.lm, tokenizer.size)
+    rows = pretrain.rows(texts, tokenizer, run.examples.length, seed)
+    for _ in log.follow(pretrain.warm_up(lm, rows, run), run.lm.steps):
+        pass
+    checkpoint.put(folder, lambda to: language.save(to, lm, tokenizer))
+
+
+def _make_encoder(
+    output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, log: Log
+) -> None:
+    """Trains the builtin encoder that is not in the folder yet, on all ranks, and puts it there."""
+    folder = output / checkpoint.VISION
+    if run.vision.source != "builtin" or folder.is_dir():
+        return
+    torch.manual_seed(run.train.seed)
+    encoder = vision.build(run.vision).to(ranks.device)
+    pairs = {name: one for name, one in sets.items() if one.kind == "image_text"}
+    if pairs and run.vision.steps:
+        tokenizer = checkpoint.words(output, run)
+        for _ in log.follow(_contrast(encoder, run, pairs, tokenizer, ranks), run.vision.steps):
+            pass
+    elif run.vision.steps:
+        log.say("encoder: no image-text pairs to learn from, so its weights stay random")
+    ranks.wait()
+    if ranks.first:
+        checkpoint.put(folder, lambda to: vision.save(to, encoder, run.vision))
+    ranks.wait()
+
+
+def _contrast(
+    encoder: vision.Encoder,
+    run: Run,
+    pairs: Mapping[str, Shards],
+    tokenizer: Tokenizer,
+    ranks: Ranks,
+) -> Iterator[Row]:
+    """Trains the encoder on the pairs, in batches of vision.batch of each dataset and rank."""
+    datasets = {
+        name: run.datasets[name].model_copy(update={"batch": run.vision.batch}) for name in pairs
+    }
+    plain = run.train.model_copy(update={"mixing": "accumulate", "pairs_first": 0})
+    alone = run.model_copy(update={"datasets": datasets, "train": plain})
+    towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
+    mixture = Mixture(pairs, alone, tokenizer, ranks.rank, ranks.world, size=encoder.size)
+    stream = batches(mixture, 0, run.vision.steps, run.train.workers)
+    return contrastive.fit(towers, contrastive.adam(towers, alone), stream, alone)
+
+
+# The bridge
+
+
+def _bridge(output: Path, run: Run, sets: Mapping[str, Shards], ranks: Ranks, log: Log) -> Report:
+    started = time.monotonic()
+    parts = checkpoint.frozen(output, run)
+    prints = parts.fingerprints()
+    torch.manual_seed(run.train.seed)
+    model = Flamingo(parts.lm, parts.vision, run.model)
+    weights = {name: config.weight(run.datasets[name], one.kind) for name, one in sets.items()}
+    mixture = Mixture(
+        sets,
+        run,
+        parts.tokenizer,
+        ranks.rank,
+        ranks.world,
+        size=parts.vision.size,
+        colour=parts.vision.mean,
+    )
+    trainer = Trainer(model, run, weights, ranks)
+    if state.load(output, trainer):
+        log.say(f"going on after update {trainer.progress.step}")
+    stream = batches(mixture, trainer.progress.step, run.train.steps, run.train.workers)
+    with _stopped_by_signals(trainer):
+        for row in log.follow(trainer.fit(stream), run.train.steps):
+            if row["step"] % run.train.save_every == 0 or trainer.stopping:
+                state.save(output, trainer)
+    finished = trainer.progress.step >= run.train.steps
+    if finished and trainer.progress.step % run.train.save_every:
+        state.save(output, trainer)
+    if not finished:
+        log.say(
+            f"stopped after update {trainer.progress.step}: the same command goes on from there"
+        )
+    learnt = gathered(model.trained(), ranks)
+    rows = logs.read(output)
     report = Report(
         output=str(output),
-        steps=len(rows),
-        lm_loss=_ends([row["loss"] for row in lm_rows]),
-        losses={kind: _ends([row["losses"][kind] for row in rows]) for kind in sets},
+        steps=trainer.progress.step,
+        finished=finished,
+        contrast_loss=_ends([r["loss"] for r in rows if r["phase"] == "contrast"]),
+        lm_loss=_ends([r["loss"] for r in rows if r["phase"] == "lm"]),
+        losses={n: _ends(_losses(rows, n)) or (0.0, 0.0) for n in sets},
         gates=model.gates(),
-        rejected={kind: one.reasons() for kind, one in sets.items() if one.rejected},
+        rejected=dict(trainer.progress.rejected),
         seconds=round(time.monotonic() - started, 1),
     )
-    checkpoint.save(output, model, chosen, report=asdict(report))
+    if ranks.first and finished:
+        curve.write(output, rows, asdict(report))
+        checkpoint.save(output, learnt, run, prints, report=asdict(report))
     return report
 
 
-def caption(run: Path, image: Path) -> str:
-    """Returns the text a finished run writes for one image file."""
-    model, chosen = checkpoint.load(run)
-    _use_threads(chosen.recipe)
+@contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """Lets SIGTERM and SIGINT end training after the update under way; a second one ends it at once."""
+
+    def stop(number: int, _frame: object) -> None:
+        trainer.stopping = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return describe(model, image.read_bytes(), chosen.shape.image)
-    except OSError as error:
-        raise TrainError(f"{image}: expected a readable image file: {error.strerror}") from error
-    except MediaError as error:
-        raise TrainError(f"{image}: expected an image: {error}") from error
+        for number in before:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _claim(output: Path) -> None:
-    if (output / checkpoint.CONFIG).exists():
-        raise TrainError(f"{output}: already holds a finished run: remove it or choose another")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainError(f"{output}: expected a folder to write to: {error.strerror}") from error
+def _losses(rows: Sequence[Row], name: str) -> list[float]:
+    return [r["losses"][name] for r in rows if r["phase"] == "flamingo" and name in r["losses"]]
 
 
-def _use_threads(recipe: Recipe) -> None:
-    torch.set_num_threads(recipe.threads or torch.get_num_threads())
-
-
-def _dataset(kind: Kind | Literal["text"], shards: list[Path], recipe: Recipe) -> Dataset:
-    return Dataset(kind, shards, seed=recipe.seed, shuffle=recipe.shuffle)
-
-
-def _streams(sets: Mapping[Kind, Dataset], chosen: Preset) -> dict[Kind, Iterator[Batch]]:
-    batch, size = chosen.recipe.batch, chosen.shape.image
-    return {kind: one.batches(batch[kind], chosen.choices, size) for kind, one in sets.items()}
-
-
-def _follow(rows: Iterable[Row], steps: int, *, log: TextIO, console: Console) -> list[Row]:
-    """Returns the rows of a phase after showing each and writing it to the log."""
-    done = []
-    for row in shown(rows, steps, console):
-        log.write(json.dumps(row) + "\n")
-        log.flush()
-        done.append(row)
-    return done
-
-
-def _ends(losses: list[float]) -> tuple[float, float]:
-    """Returns the means of the first and the last tenth."""
+def _ends(losses: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the means of the first and the last tenth, None of nothing."""
     if not losses:
-        return (0.0, 0.0)
+        return None
     tenth = max(1, len(losses) // 10)
     return (round(mean(losses[:tenth]), 4), round(mean(losses[-tenth:]), 4))
+
+
+def _use_threads(run: Run) -> None:
+    torch.set_num_threads(run.train.threads or torch.get_num_threads())
+
+
+def caption(
+    run: Path,
+    pictures: Sequence[Path],
+    *,
+    prompt: str = "",
+    beams: int = 3,
+    top_p: float | None = None,
+) -> list[str]:
+    """Returns the text that a finished run writes for each image file, after `prompt`."""
+    model, tokenizer, settings = checkpoint.load(run)
+    _use_threads(settings)
+    frames = [_picture(path, model.vision.size, model.vision.mean) for path in pictures]
+    head = [tokenizer.bos, *tokenizer.tag, *tokenizer.encode(prompt)]
+    with torch.no_grad():
+        media = model.see(torch.from_numpy(np.stack(frames)), [1] * len(frames))
+    prompts = [Prompt(head, [1] * len(head), one[None]) for one in media]
+    most = settings.examples.pair_length
+    seeds = range(len(prompts))
+    texts = generate(model, tokenizer, prompts, beams=beams, top_p=top_p, limit=most, seeds=seeds)
+    return [text.strip() for text in texts]
+
+
+def _picture(path: Path, size: int, colour: images.Colour) -> images.Pixels:
+    try:
+        return images.load(path.read_bytes(), size, colour)
+    except OSError as error:
+        raise TrainError(f"{path}: expected a readable image file: {error.strerror}") from error
+    except MediaError as error:
+        raise TrainError(f"{path}: expected an image: {error}") from error

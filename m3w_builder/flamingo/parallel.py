@@ -24,8 +24,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from m3w_builder.errors import TrainError
-from m3w_builder.flamingo.model import Flamingo, blocks, whole
+from m3w_builder.flamingo.model import Bridged, Flamingo, blocks, whole
 
+CPU = torch.device("cpu")
 BUCKET = 32 * 2**20  # elements that are summed over the ranks at a time
 PATIENCE = timedelta(hours=6)  # that other ranks wait while the first trains the frozen parts
 
@@ -36,7 +37,7 @@ class Ranks:
 
     rank: int = 0
     world: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     sharded: bool = False  # FSDP2
 
     @property
@@ -50,7 +51,8 @@ class Ranks:
             return list(values)
         found = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(found)
-        return found.tolist()  # type: ignore[no-any-return]
+        sums: list[float] = found.tolist()
+        return sums
 
     def counted(self, counts: Counter[str]) -> Counter[str]:
         """Returns the sums of counts by name over all ranks."""
@@ -72,7 +74,7 @@ class Ranks:
         for bucket in _buckets(parameters):
             flat = torch.cat([_gradient(p).flatten() for p in bucket])
             dist.all_reduce(flat)
-            parts = flat.split([p.numel() for p in bucket])
+            parts = torch.split(flat, [p.numel() for p in bucket])
             for parameter, part in zip(bucket, parts, strict=True):
                 parameter.grad = part.view_as(parameter)
 
@@ -92,7 +94,7 @@ def joined(parallel: str = "ddp", *, cpu: bool = False) -> Iterator[Ranks]:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     cuda = torch.cuda.is_available() and not cpu
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    device = torch.device("cuda", local) if cuda else CPU
     if cuda:
         if local >= torch.cuda.device_count():
             raise TrainError(
@@ -127,7 +129,7 @@ def shard(objective: nn.Module, model: Flamingo, ranks: Ranks) -> None:
 
 def units(model: Flamingo) -> list[nn.Module]:
     """Returns the repeated modules, which are sharded and compiled each by itself."""
-    lm = [block.layer if hasattr(block, "layer") else block for block in blocks(model.lm)]
+    lm = [block.known if isinstance(block, Bridged) else block for block in blocks(model.lm)]
     return [*model.resampler.layers, *model.bridges, *lm]
 
 

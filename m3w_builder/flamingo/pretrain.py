@@ -41,7 +41,9 @@ def _words(sets: Sequence[Shards], seed: int, documents: int) -> Iterator[str]:
         yield "<image>"
 
 
-def rows(sets: Sequence[Shards], tokenizer: Tokenizer, length: int, seed: int) -> Iterator[list[int]]:
+def rows(
+    sets: Sequence[Shards], tokenizer: Tokenizer, length: int, seed: int
+) -> Iterator[list[int]]:
     """Yields rows of exactly `length` tokens for ever: documents of each set in turn, end to end."""
     row = list[int]()
     for stream in cycle([_documents(one, tokenizer, seed) for one in sets]):

@@ -156,7 +156,8 @@ class Trainer:
                 parameter.grad = gradient
         else:
             self.ranks.add_gradients(self.learnt)
-        totals = dict(zip(sums, self.ranks.sum(torch.stack(list(sums.values())).tolist())))
+        found = self.ranks.sum(torch.stack(list(sums.values())).tolist())
+        totals = dict(zip(sums, found, strict=True))
         self._finite({f"loss of {name}": total for name, total in totals.items()})
         norm, rate = self._step()
         row: Row = {
@@ -278,8 +279,9 @@ def seen(batch: Batch) -> Batch:
         positions=longer(batch.positions, 0),
         documents=longer(batch.documents, 1),
         loss=longer(batch.loss, 0),
-        frames=torch.cat([batch.frames, torch.zeros_like(batch.frames[:1]).new_zeros(
-            1, *batch.frames.shape[1:])]),
+        frames=torch.cat(
+            [batch.frames, torch.zeros_like(batch.frames[:1]).new_zeros(1, *batch.frames.shape[1:])]
+        ),
         times=[*batch.times, 1],
     )
 

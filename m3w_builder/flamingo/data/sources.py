@@ -13,7 +13,7 @@ from functools import cache
 from glob import glob
 from pathlib import Path
 
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.data import remote
@@ -54,7 +54,7 @@ def find(where: str, kind: Kind | None = None) -> list[Shard]:
     _manifest.cache_clear()  # it may have changed since
     try:
         parts = list(braceexpand(where)) if "{" in where else [where]
-    except UnbalancedBracesError as error:
+    except ValueError as error:
         raise TrainError(f"{where}: expected braces like {{000..012}}: {error}") from error
     found = [shard for part in parts for shard in _named(part)]
     if kind is not None:

@@ -20,6 +20,7 @@ from m3w_builder.errors import TrainError
 from m3w_builder.files import write_text
 
 BOS, EOS = "<BOS>", "<EOS>"  # of a tokenizer of ours
+IDS = "tokenizer_ids.json"
 
 
 class Tokenizer:
@@ -97,4 +98,4 @@ class Tokenizer:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name("tokenizer_ids.json")
+    return path.with_name(IDS)

@@ -1,10 +1,10 @@
 """The frozen vision encoder: `load(config)` gives one of any source, `save` writes one of ours.
 
-    builtin              a small ViT, random until `contrastive` has trained it
-    timm:NAME            any timm model, dm_nfnet_f6 included
-    open_clip:NAME       the visual tower of an open_clip model
-    efficientnet-lite0   ImageNet features that install from PyPI
-    FOLDER               a vision model of transformers, or what `m3w contrast` wrote
+builtin              a small ViT, random until `contrastive` has trained it
+timm:NAME            any timm model, dm_nfnet_f6 included
+open_clip:NAME       the visual tower of an open_clip model
+efficientnet-lite0   ImageNet features that install from PyPI
+FOLDER               a vision model of transformers, or what `m3w contrast` wrote
 """
 
 import json
@@ -65,7 +65,9 @@ def build(vision: Vision) -> Encoder:
 
 def save(folder: Path, encoder: Encoder, vision: Vision) -> None:
     """Writes the encoder and the configuration that `build` makes its like from."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()
+    }
     with atomic(folder / WEIGHTS) as temporary:
         temporary.write_bytes(encoded(tensors))
     table = {"format": FORMAT, "vision": vision.model_dump(mode="json")}

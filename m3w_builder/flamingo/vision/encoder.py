@@ -23,7 +23,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.width = width  # channels of a cell
         self.size = size  # pixels, side of the square it is fed with
-        self.mean, self.deviation = mean, deviation  # the mean is also what pictures are padded with
+        self.mean, self.deviation = (
+            mean,
+            deviation,
+        )  # the mean is also what pictures are padded with
 
     def forward(self, frames: Tensor) -> Tensor:
         """Returns the cells of each frame: uint8[F, H, W, 3] -> [F, S, width]."""

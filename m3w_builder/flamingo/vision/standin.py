@@ -40,7 +40,11 @@ def works() -> bool:
     """Returns whether torchvision can be imported."""
     try:
         import_module(NAME)
-    except (ImportError, RuntimeError, OSError):  # RuntimeError: "operator torchvision::nms does not exist"
+    except (
+        ImportError,
+        RuntimeError,
+        OSError,
+    ):  # RuntimeError: "operator torchvision::nms does not exist"
         _forget()
         return False
     return True
@@ -66,7 +70,7 @@ class _Finder(MetaPathFinder, Loader):
     """Finds every module of torchvision, with every name in it."""
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name.partition(".")[0] == NAME else None
 
