@@ -159,7 +159,7 @@ def test_roc_auc_is_the_share_of_pairs_in_order(cases: list[tuple[int, bool]]) -
 
 
 def test_abstaining_trades_coverage_for_accuracy() -> None:
-    right, sure = [True, True, False, False], [1.0, 0.8, 0.8, 0.5]
+    right, sure = [1.0, 1.0, 0.0, 0.0], [1.0, 0.8, 0.8, 0.5]
     assert selective(right, sure, 0.0) == (0.5, 1.0)
     assert selective(right, sure, 0.8) == (pytest.approx(2 / 3), 0.75)
     assert selective(right, sure, 1.0) == (1.0, 0.25)

@@ -275,6 +275,8 @@ def test_coco_without_karpathys_split_takes_val_and_train(tmp_path: Path) -> Non
     assert [case.id for case in found.query] == ["1", "2"]
     assert found.query[0].references == ("Caption 0 of 1.", "Caption 1 of 1.")
     assert [case.id for case in found.support] == ["5", "6"]
+    with pytest.raises(InputError, match="by --split val2014"):
+        load(named("coco", tmp_path), tmp_path)
 
 
 def test_archives_may_be_unpacked_in_folders_of_their_own(tmp_path: Path) -> None:

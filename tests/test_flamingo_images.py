@@ -8,7 +8,7 @@ import pytest
 from fakes import picture
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 pytest.importorskip("torch", reason="the extra `train` is not installed")
 
@@ -16,6 +16,7 @@ from m3w_builder.errors import MediaError
 from m3w_builder.flamingo.data.images import (
     MEAN,
     Change,
+    augment,
     drawn,
     fitted,
     load,
@@ -150,6 +151,20 @@ def test_colours_change_and_the_padding_does_not() -> None:
     plain, changed = load(data, 64), load(data, 64, change=change)
     assert (changed[:16] == PADDING).all()
     assert (changed[16:48] != plain[16:48]).any(axis=2).mean() > 0.9
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_each_change_of_colour_is_that_of_pillow(factor: float) -> None:
+    with Image.open(io.BytesIO(picture(64, 64))) as image:
+        for name, enhancer in (
+            ("brightness", ImageEnhance.Brightness),
+            ("contrast", ImageEnhance.Contrast),
+            ("saturation", ImageEnhance.Color),
+        ):
+            ours = np.asarray(augment(image, Change(**{name: factor}))).astype(int)
+            theirs = np.asarray(enhancer(image).enhance(factor)).astype(int)
+            assert np.abs(ours - theirs).max() <= 1, name
+            assert np.abs(ours - np.asarray(image)).max() > 5, name
 
 
 def test_each_picture_has_draws_of_its_own_within_bounds() -> None:

@@ -309,6 +309,22 @@ def test_worker_that_is_killed_ends_in_one_line(folder: Path, cache: Cache) -> N
     assert "\n" not in str(error.value)
 
 
+def test_interrupt_from_the_keyboard_does_not_take_the_workers_away(
+    folder: Path, cache: Cache
+) -> None:
+    stream = batches(mixture(folder, cache, KINDS[:1]), 0, 30, workers=2)
+    next(stream)
+    for pid in workers_of(os.getpid()):
+        os.kill(pid, signal.SIGINT)  # the terminal sends it to all
+    assert len(list(stream)) == 29
+
+
+def test_loader_draws_nothing_from_the_generator_of_the_run(folder: Path, cache: Cache) -> None:
+    before = torch.get_rng_state()
+    list(batches(mixture(folder, cache), 0, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def workers_of(parent: int) -> list[int]:
     """Returns the processes two levels below: of the server that forks the workers (Linux)."""
 

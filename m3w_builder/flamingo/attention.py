@@ -125,6 +125,11 @@ class Attention(nn.Module):
         q = self._heads(self.q(self.norm(y))[None])  # [1, heads, n, head]
         first, last = looking.first[looking.order] - 1, looking.medium
         if looking.form == "flex":
+            if q.requires_grad and q.device.type != "cuda":
+                raise TrainError(
+                    'model.attention: expected CUDA to train with "flex" on, found'
+                    f' {q.device.type}: take "segments", which gives the same'
+                )
 
             def sees(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
                 return (key // latents >= first[query]) & (key // latents <= last[query])

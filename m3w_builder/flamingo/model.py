@@ -418,9 +418,10 @@ def packs(lm: PreTrainedModel) -> bool:
     row = torch.arange(12, device=lm.device)[None]
     positions, documents = torch.where(row < 7, row, row - 7), torch.where(row < 7, 1, 2)
     mask = together(documents, lm.config._attn_implementation)
-    alone = lm(input_ids=row[:, 7:], use_cache=False).logits
+    ids = row % lm.get_input_embeddings().weight.shape[0]
+    alone = lm(input_ids=ids[:, 7:], use_cache=False).logits
     try:
-        found = lm(input_ids=row, position_ids=positions, attention_mask=mask, use_cache=False)
+        found = lm(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False)
     except (RuntimeError, TypeError, ValueError):  # it takes masks of another shape alone
         return False
     return bool((found.logits[:, 7:] - alone).abs().max() <= SAME * alone.abs().max())

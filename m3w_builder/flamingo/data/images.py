@@ -11,7 +11,7 @@ from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from m3w_builder.config import MAX_IMAGE_PIXELS
@@ -24,6 +24,10 @@ Colour = Sequence[float]  # RGB in 0..1
 # Mean and deviation of natural images (the ImageNet statistics most encoders use).
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue are (ITU-R 601)
+REDUCING_GAP = (
+    2.0  # one many times too large is reduced first: 53 dB from the full filter, 0.3 of its time
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +75,19 @@ def fit(
 
     The padding keeps its colour: the change is made before there is any.
     """
-    small = rgb(picture).resize(fitted(picture.size, size), Image.Resampling.BICUBIC)
+    fits = fitted(picture.size, size)
+    mode = "RGBA" if picture.has_transparency_data else "RGB"  # palettes cannot be scaled
+    plain = picture if picture.mode == mode else picture.convert(mode)
+    small = plain.resize(fits, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+    if mode == "RGBA":  # what is transparent shows the white of a page
+        small = Image.alpha_composite(Image.new(mode, fits, "white"), small).convert("RGB")
     if turn in decoder.UPRIGHT:
         small = small.transpose(decoder.UPRIGHT[turn])
     small = augment(small, change)
-    canvas: Pixels = np.empty((size, size, 3), dtype=np.uint8)
-    canvas[:] = [round(255 * channel) for channel in colour]
-    top, left = (size - small.height) // 2, (size - small.width) // 2
-    canvas[top : top + small.height, left : left + small.width] = np.asarray(small)
-    return canvas
+    filled = tuple(round(255 * channel) for channel in colour)
+    canvas = Image.new("RGB", (size, size), filled)
+    canvas.paste(small, ((size - small.width) // 2, (size - small.height) // 2))
+    return np.array(canvas)
 
 
 def fitted(shape: tuple[int, int], size: int) -> tuple[int, int]:
@@ -90,22 +98,17 @@ def fitted(shape: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 def augment(picture: Image.Image, change: Change) -> Image.Image:
-    """Returns an RGB picture with its colours changed, perhaps flipped."""
+    """Returns an RGB picture with its colours changed, perhaps flipped.
+
+    Brightness b scales, contrast c moves pixels from their mean grey, saturation s from their own grey
+    g(x). The three are linear, so that one matrix does them: c b (s x + (1 - s) g(x)) + (1 - c) b mean(g).
+    """
     if change.flip:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    for enhancer, factor in (
-        (ImageEnhance.Brightness, change.brightness),
-        (ImageEnhance.Contrast, change.contrast),
-        (ImageEnhance.Color, change.saturation),
-    ):
-        if factor != 1:
-            picture = enhancer(picture).enhance(factor)
-    return picture
-
-
-def rgb(picture: Image.Image) -> Image.Image:
-    """Returns a picture in RGB; what is transparent shows the white of a page."""
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    scale, saturation = change.contrast * change.brightness, change.saturation
+    if scale == saturation == change.contrast == 1:
+        return picture
+    mean = np.asarray(picture.reduce(picture.size)) @ GREY  # 0..255
+    colours = scale * (saturation * np.eye(3) + (1 - saturation) * GREY)
+    moved = np.full((3, 1), (1 - change.contrast) * change.brightness * mean.item())
+    return picture.convert("RGB", tuple(np.hstack([colours, moved]).ravel().tolist()))

@@ -10,10 +10,12 @@ workers. A bad sample leaves a gap, counted by its reason.
 """
 
 import multiprocessing
+import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from m3w_builder.errors import DropError, M3WError, TrainError
@@ -148,13 +150,18 @@ def batches(mixture: Mixture, start: int, stop: int, workers: int = 0) -> Iterat
     watch = Watch({name: len(shards) for name, shards in mixture.sources.items()}, mixture.counts)
     ahead: dict[str, Any] = {}
     if workers:
-        ahead = {"prefetch_factor": PREFETCH, "multiprocessing_context": _context()}
+        ahead = {
+            "prefetch_factor": PREFETCH,
+            "multiprocessing_context": _context(),
+            "worker_init_fn": _calm,
+        }
     loader = DataLoader(
         _Careful(mixture),
         batch_size=None,
         sampler=range(start, stop),
         collate_fn=_same,
         num_workers=workers,
+        generator=torch.Generator(),  # DataLoader would draw from the run's own otherwise
         **ahead,
     )
     for found in _alive(loader):
@@ -181,6 +188,11 @@ def _context() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context
+
+
+def _calm(_: int) -> None:
+    """Leaves Ctrl-C to the main process, which ends its update and saves: it still needs the batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Careful(Dataset[Batches | M3WError]):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Form = Literal["caption", "question", "class", "meme"]
+MediaKind = Literal["image", "video"]
 Metric = Literal["cider", "vqa_accuracy", "top1", "roc_auc"]
 
 
@@ -15,7 +16,7 @@ class Media:
     """A picture or a video and where its bytes are."""
 
     path: Path
-    kind: Literal["image", "video"] = "image"
+    kind: MediaKind = "image"
     spans: tuple[
         tuple[int, int], ...
     ] = ()  # (offset, length) of each frame in a shard; () = the file

@@ -57,8 +57,8 @@ class Layout:
         assert len(self.ids) == len(self.phi)
         assert len(self.tags) == len(self.media) > 0
         assert self.phi == sorted(self.phi), "a later token looks at an earlier picture"
-        assert set(self.phi) - {0} == set(range(1, len(self.media) + 1))
         assert self.phi[-1] == len(self.media), "the query looks at another picture than its own"
+        assert set(self.phi) - {0} == set(range(1, len(self.media) + 1))
 
 
 def lay_out(
@@ -90,14 +90,11 @@ def lay_out(
     return layout
 
 
-def continuations(
-    form: Form, query: Case, labels: Sequence[str], tokenizer: Tokenizer
-) -> list[list[int]]:
-    """Returns the ids of each label after the prompt of `query`, closed by <EOC>.
+def continuations(prompt: str, labels: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
+    """Returns the ids of each label after a prompt, closed by <EOC>.
 
     With its end a label is a whole answer: "crane" does not win because "crane fly" begins with it.
     """
-    prompt = asked(form, query)
     start = tokenizer.encode(prompt)
     return [
         [*_after(start, tokenizer.encode(f"{prompt} {label}"), label, tokenizer), tokenizer.eoc]

@@ -16,14 +16,15 @@ class Settings(Section):
     rices: bool = Field(False, description="the most alike as shots, not drawn ones (F2 A.2)")
     ensemble: Count = Field(
         0,
-        description="orders of the shots whose log-likelihoods are averaged; the paper's 6 (F2 A.2)",
+        description="orders of the shots: log-likelihoods are averaged (F2 A.2: 6), texts vote",
     )
     abstain_below: Ratio = Field(
         0.0, description="agreement of the orders below which a case counts as not answered"
     )
     beams: Positive = Field(3, description="of open-ended answers (F2 B.1.5)")
     limit: Count = Field(
-        0, description="new tokens at most; 0 = as many as the longest answer of the support has"
+        0,
+        description="new tokens; 0 = as many as the longest answer of the support has, at most 64",
     )
     queries: Count | None = Field(
         None,

@@ -29,13 +29,15 @@ from m3w_builder.flamingo.config import Run
 from m3w_builder.flamingo.data.batch import Batch
 from m3w_builder.flamingo.vision import ranks
 from m3w_builder.flamingo.vision.encoder import Encoder
-from m3w_builder.flamingo.vision.vit import Block, initialise
+from m3w_builder.flamingo.vision.vit import Block
 
+PHASE = "contrast"
 Row = dict[str, Any]  # one line of the log
 
 BETA, MOST_BETA = 1 / 0.07, 100.0  # first and largest inverse temperature (CLIP, 2.5)
 TEXT_CLIP = 10.0  # global norm of the gradients of all but the image tower (F2 B.1.3)
 AGC, AGC_FLOOR = 1e-2, 1e-3  # F2 B.1.3; Brock et al. 2021, arXiv 2102.06171
+WARMUP = 0.05  # share of the updates, linear: without it a small ViT stays on the plateau of equal features
 HELD_OUT = 0.05  # share of the pairs that teach nothing, so that `recall` can ask about them
 BERT_MINI = {"dim": 256, "layers": 4, "heads": 4}  # the text tower of F2 B.3.3; B.1.3 does not say
 
@@ -50,7 +52,6 @@ class TextTower(nn.Module):
         self.places = nn.Embedding(length, dim)
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
-        self.apply(initialise)
 
     def forward(self, batch: Batch) -> Tensor:
         """Returns [M, dim]: text m is where phi = m + 1, for in a pair that is every token."""
@@ -169,7 +170,8 @@ def fit(
     """Trains from update `first` on, one per item of `batches`, and yields a row of the log for each.
 
     Every dataset has its own batch and loss, and the gradients add up before the one update: that beats
-    merging them into one batch (F2 Table 11). The rate falls linearly to 0.
+    merging them into one batch (F2 Table 11). The rate falls linearly to 0,
+    after a short warm-up that the paper does not mention (WARMUP).
     """
     device = model.log_beta.device
     half = run.train.precision == "bf16"
@@ -177,7 +179,7 @@ def fit(
     for step, batch_of in enumerate(batches, first + 1):
         started = time.perf_counter()
         for group in optimiser.param_groups:
-            group["lr"] = run.vision.rate * (1 - (step - 1) / run.vision.steps)
+            group["lr"] = run.vision.rate * schedule(step - 1, run.vision.steps)
         losses, pairs = dict[str, float](), 0
         for name, found in batch_of.items():
             rows = [m for m, key in enumerate(found.keys) if not held_out(key)]
@@ -188,7 +190,7 @@ def fit(
             losses[name], pairs = _finite(loss, step), pairs + len(rows)
         norm = _step(model, optimiser)
         yield {
-            "phase": "contrast",
+            "phase": PHASE,
             "step": step,
             "loss": sum(losses.values()) / len(losses),
             "losses": losses,
@@ -198,6 +200,11 @@ def fit(
             "rejected": {name: dict(batch.rejected) for name, batch in batch_of.items()},
             "seconds": round(time.perf_counter() - started, 4),
         }
+
+
+def schedule(done: int, steps: int) -> float:
+    """Returns the share of the rate after `done` updates: up for WARMUP, then linearly to 0."""
+    return min((done + 1) / (WARMUP * steps), 1.0) * (1 - done / steps)
 
 
 def _step(model: Towers, optimiser: Adam) -> float:

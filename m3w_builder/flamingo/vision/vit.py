@@ -48,11 +48,9 @@ class ViT(Encoder):
             )
         side = size // patch
         self.embed = nn.Conv2d(3, dim, patch, stride=patch)
-        self.places = nn.Parameter(torch.empty(1, dim, side, side))
+        self.places = nn.Parameter(torch.randn(1, dim, side, side))
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
-        nn.init.normal_(self.places, std=0.02)
-        self.apply(initialise)
 
     def features(self, pixels: Tensor) -> Tensor:
         cells = self.embed(pixels)  # [F, D, rows, columns]
@@ -67,11 +65,3 @@ class ViT(Encoder):
         if self.places.shape[2:] == (rows, columns):
             return self.places
         return F.interpolate(self.places.float(), (rows, columns), mode="bicubic").to(self.places)
-
-
-def initialise(module: nn.Module) -> None:
-    """Draws the weights of a Transformer: normal, 0.02 deep; biases 0."""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)

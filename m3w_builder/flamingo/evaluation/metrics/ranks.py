@@ -1,5 +1,6 @@
-"""Metrics of closed sets: ROC AUC, and what is left when the unsure cases are not answered."""
+"""ROC AUC, and what is left when the unsure cases are not answered."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -27,14 +28,14 @@ def roc_auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
 
 
 def selective(
-    correct: Sequence[bool], confidence: Sequence[float], abstain_below: float
+    scores: Sequence[float], confidence: Sequence[float], abstain_below: float
 ) -> tuple[float, float]:
-    """Returns (accuracy on what is answered, coverage): cases of at least that confidence.
+    """Returns (mean score of what is answered, coverage): the cases of at least that confidence.
 
-    The accuracy is nan where nothing is answered (El-Yaniv and Wiener 2010).
+    The mean is nan where nothing is answered (El-Yaniv and Wiener 2010).
     """
     answered = [
-        right for right, sure in zip(correct, confidence, strict=True) if sure >= abstain_below
+        score for score, sure in zip(scores, confidence, strict=True) if sure >= abstain_below
     ]
-    coverage = len(answered) / len(correct) if correct else 0.0
-    return (sum(answered) / len(answered) if answered else float("nan")), coverage
+    coverage = len(answered) / len(scores) if scores else 0.0
+    return (math.fsum(answered) / len(answered) if answered else float("nan")), coverage

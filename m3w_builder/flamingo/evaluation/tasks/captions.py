@@ -9,19 +9,18 @@ from m3w_builder.flamingo.evaluation.tasks.files import Layout, Row, rows, texts
 
 
 def coco(root: Path, split: str) -> Cases:
-    """Returns COCO's captions: Karpathy's split where dataset_coco.json is there, else train and val 2014."""
+    """Returns COCO's captions: test or val of Karpathy's split, or val2014 or train2014 as COCO has them."""
     layout = Layout(root, "COCO captions")
-    if split in ("test", "val") and (file := layout.find("dataset_coco.json")):
-        return _karpathy(layout, file, split, "train")
-    if split not in ("val", "test", "val2014", "train2014"):
-        raise InputError(f"--split: expected test, val, val2014 or train2014, found {split!r}")
-    year = split if split.endswith("2014") else "val2014"
-    if split == "test":
-        layout.need("dataset_coco.json", "captions_val2014.json")
-    query = _coco(layout, year)
-    other = "train2014" if year == "val2014" else "val2014"
-    there = layout.find(f"captions_{other}.json")
-    return Cases(query, _coco(layout, other) if there else ())
+    if split in ("val2014", "train2014"):
+        other = "train2014" if split == "val2014" else "val2014"
+        there = layout.find(f"captions_{other}.json")
+        return Cases(_coco(layout, split), _coco(layout, other) if there else ())
+    if not layout.find("dataset_coco.json") and layout.find("captions_val2014.json"):
+        raise InputError(
+            f"{root}: expected dataset_coco.json, Karpathy's split, found captions_val2014.json:"
+            " ask for COCO's own by --split val2014"
+        )
+    return _karpathy(layout, layout.need("dataset_coco.json"), split, "train")
 
 
 def flickr30k(root: Path, split: str) -> Cases:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from m3w_builder.errors import InputError
 from m3w_builder.flamingo.data.examples import SampleError, nodes
-from m3w_builder.flamingo.evaluation.cases import Case, Cases, Form, Media
+from m3w_builder.flamingo.evaluation.cases import Case, Cases, Form, Media, MediaKind
 from m3w_builder.flamingo.evaluation.tasks.files import (
     VIDEOS,
     Layout,
@@ -107,7 +107,7 @@ def _pairs(path: Path) -> Iterator[Case]:
             words = " ".join(node.text for node in found if node.text)
             parts = next((node.parts for node in found if node.parts), ())
             if words and parts and all(part in places for part in parts):
-                kind = "video" if record.get("kind") == "video_text" else "image"
+                kind: MediaKind = "video" if record.get("kind") == "video_text" else "image"
                 spans = tuple(places[part] for part in parts)
                 yield Case(key, Media(path, kind, spans), (words,))
 
