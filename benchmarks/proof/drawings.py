@@ -53,7 +53,7 @@ def _moon() -> list[Point]:
 
 
 def _boxes(*boxes: tuple[float, float, float, float]) -> list[list[Point]]:
-    return [[(l, t), (r, t), (r, b), (l, b)] for l, t, r, b in boxes]
+    return [[(x, y), (w, y), (w, h), (x, h)] for x, y, w, h in boxes]
 
 
 # Polygons on the square from -1 to 1, y downwards; "ring" has a hole instead.
@@ -66,10 +66,22 @@ SHAPES: dict[str, list[list[Point]]] = {
     "heart": [_heart()],
     "moon": [_moon()],
     "ring": [_regular(40)],
-    "arrow": [[(-1, -0.28), (0.1, -0.28), (0.1, -0.85), (1, 0), (0.1, 0.85), (0.1, 0.28), (-1, 0.28)]],
+    "arrow": [
+        [(-1, -0.28), (0.1, -0.28), (0.1, -0.85), (1, 0), (0.1, 0.85), (0.1, 0.28), (-1, 0.28)]
+    ],
     "bars": _boxes((-0.9, -1, -0.5, 1), (-0.2, -1, 0.2, 1), (0.5, -1, 0.9, 1)),
     "bolt": [[(0.3, -1), (-0.7, 0.2), (-0.1, 0.2), (-0.4, 1), (0.7, -0.25), (0.1, -0.25)]],
-    "house": [[(0, -1), (0.95, -0.15), (0.7, -0.15), (0.7, 0.9), (-0.7, 0.9), (-0.7, -0.15), (-0.95, -0.15)]],
+    "house": [
+        [
+            (0, -1),
+            (0.95, -0.15),
+            (0.7, -0.15),
+            (0.7, 0.9),
+            (-0.7, 0.9),
+            (-0.7, -0.15),
+            (-0.95, -0.15),
+        ]
+    ],
 }
 
 
@@ -93,10 +105,10 @@ def draw(thing: Thing, rng: random.Random) -> Image.Image:
     ground = tuple(max(0, min(255, shade + rng.randrange(-12, 13))) for _ in range(3))
     canvas = Image.new("RGB", (SIDE * SCALE, SIDE * SCALE), ground)
     pen = ImageDraw.Draw(canvas)
-    radius = SIDE * SCALE * rng.uniform(0.28, 0.44)
+    radius = SIDE * SCALE * rng.uniform(0.36, 0.45)
     room = SIDE * SCALE / 2 - radius
     centre = tuple(SIDE * SCALE / 2 + rng.uniform(-room, room) for _ in range(2))
-    turn = rng.uniform(-0.2, 0.2)
+    turn = rng.uniform(-0.12, 0.12)
     colour = tuple(max(0, min(255, c + rng.randrange(-18, 19))) for c in COLOURS[thing.colour])
     place = _placed(centre, radius, turn)
     for polygon in SHAPES[thing.shape]:

@@ -1,10 +1,10 @@
 """The pages of the proof's site: what each kind of page shows and says, before it is HTML.
 
-    gallery   pictures with alternative texts, no text of their own: image-text pairs
-    story     pictures, each with its caption below it
-    naming    pictures of two or three shapes, each with the made-up name the shape has on this page
-    asking    three pictures in a row, then what the first or the last of them shows
-    film      a clip that changes half-way from one shape to another, and a line that says so
+gallery   pictures with alternative texts, no text of their own: image-text pairs
+story     pictures, each with its caption below it
+naming    pictures of two or three shapes, each with the made-up name the shape has on this page
+asking    three pictures in a row, then what the first or the last of them shows
+film      a clip that changes half-way from one shape to another, and a line that says so
 """
 
 import random
@@ -33,7 +33,9 @@ def _syllables() -> list[str]:
 
 
 NAMES = tuple(_syllables()[:64])  # on naming pages
-NEW_NAMES = tuple(_syllables()[64:96])  # in no text at all: neither of a page nor of the LM's own
+NEW_NAMES = tuple(
+    _syllables()[64:96]
+)  # on no page: the LM alone reads them, in text without pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def _asking(rng: random.Random, size: int = 3) -> Iterator[Node]:
 
 
 def _film(rng: random.Random, seconds: int = 4) -> Iterator[Node]:
-    before, after = (Thing(rng.choice(list(COLOURS)), shape) for shape in rng.sample(list(SHAPES), 2))
+    before, after = (
+        Thing(rng.choice(list(COLOURS)), shape) for shape in rng.sample(list(SHAPES), 2)
+    )
     things = (before,) * (seconds // 2) + (after,) * (seconds - seconds // 2)
     yield Clip(things, f"first {before.shape} last {after.shape}")
