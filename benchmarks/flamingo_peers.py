@@ -12,7 +12,8 @@ of its train_utils.py: pairs, then documents, the gradient of the whole embeddin
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -105,23 +106,35 @@ def open_flamingo(lm: nn.Module, encoder: nn.Module, *, eoc: int, image: int, ev
 
     What is trained is what its factory says: Resampler, cross-attention and input embeddings.
     """
-    sys.modules.setdefault("open_clip", ModuleType("open_clip"))
-    code = {
-        name: import_module(f"open_flamingo.src.{name}") for name in ("flamingo", "flamingo_lm")
-    }
-    import_module("open_flamingo.src.utils").extend_instance(
-        lm, code["flamingo_lm"].FlamingoLMMixin
-    )
+    with _standing_in("open_clip"):
+        flamingo, flamingo_lm, utils = (
+            import_module(f"open_flamingo.src.{name}")
+            for name in ("flamingo", "flamingo_lm", "utils")
+        )
+    utils.extend_instance(lm, flamingo_lm.FlamingoLMMixin)
     language: Any = lm
     language.set_decoder_layers_attr_name("model.layers")
     visual = SimpleNamespace(visual=Visual(encoder))
     width = int(getattr(encoder, "width"))  # noqa: B009 (any encoder)
-    model = code["flamingo"].Flamingo(visual, language, eoc, image, width, every)
+    model = flamingo.Flamingo(visual, language, eoc, image, width, every)
     model.requires_grad_(False)
     model.perceiver.requires_grad_(True)
     model.lang_encoder.gated_cross_attn_layers.requires_grad_(True)
     model.lang_encoder.get_input_embeddings().requires_grad_(True)
     return model
+
+
+@contextmanager
+def _standing_in(name: str) -> Iterator[None]:
+    """Lets an import of a module that is not needed pass, and leaves no trace of it."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = ModuleType(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def open_flamingo_step(

@@ -7,7 +7,8 @@ Two datasets: one built by our own pipeline from examples/crawl.warc.gz, and one
 tokens of a window of 256 and its first five images as 320 x 320 bytes, padded with the mean. The other side
 is what one writes: webdataset decodes the images of a sample by Pillow, each is scaled and padded, the text
 is tokenised and cut. `all` decodes every image of a document, `first five` only those; ours reads, hashes
-and decodes what its window holds.
+and decodes what its window holds, and flips and changes colours, which the other side does not: so it is
+measured without that, too.
 """
 
 import argparse
@@ -171,10 +172,18 @@ def padded(image: Pictures.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
 # Our side
 
 
-def mixture(folder: Path, kind: Kind, tokenizer: Tokenizer, cache: Path, batch: int) -> Mixture:
-    """Returns the mixture of one dataset, with all that training does to it."""
+def mixture(
+    folder: Path,
+    kind: Kind,
+    tokenizer: Tokenizer,
+    cache: Path,
+    batch: int,
+    **examples: Any,
+) -> Mixture:
+    """Returns the mixture of one dataset, with all that training does to it by default."""
     table: dict[str, Any] = {"shards": str(folder), "kind": kind, "batch": batch}
-    run = config.parse({"datasets": {kind: table}, "vision": {"image": SIZE}})
+    whole = {"datasets": {kind: table}, "vision": {"image": SIZE}, "examples": examples}
+    run = config.parse(whole)
     sources = {kind: open_source(kind, run.datasets[kind], Cache(cache))}
     return Mixture(sources, run, tokenizer)
 
@@ -186,31 +195,38 @@ def ours(mixed: Mixture, kind: Kind, count: int) -> Iterator[Counts]:
         yield len(batch), len(batch.times)
 
 
-def least(read: Callable[[], Iterator[Counts]]) -> tuple[float, int, int]:
-    """Returns the least CPU seconds of an epoch, its samples and used images."""
-    seconds = []
+def least(arms: Sequence[Callable[[], Iterator[Counts]]]) -> list[tuple[float, int, int]]:
+    """Returns of each arm the least CPU seconds of an epoch, its samples and used images.
+
+    The arms take turns, so that a busy machine slows all of them down.
+    """
+    seconds, found = [list[float]() for _ in arms], [list[Counts]() for _ in arms]
     for _ in range(REPEATS):
-        started = time.process_time()
-        found = list(read())
-        seconds.append(time.process_time() - started)
-    return min(seconds), sum(n for n, _ in found), sum(used for _, used in found)
+        for arm, read in enumerate(arms):
+            started = time.process_time()
+            found[arm] = list(read())
+            seconds[arm].append(time.process_time() - started)
+    counts = [tuple(map(sum, zip(*each, strict=True))) for each in found]
+    return [(min(each), *count) for each, count in zip(seconds, counts, strict=True)]  # type: ignore[misc]
 
 
 def compare(folder: Path, title: str, kind: Kind, tokenizer: Tokenizer, cache: Path) -> float:
     """Prints a row per reader; returns our CPU seconds per sample."""
     urls = [shard.url for shard in find(str(folder), kind)]
     mixed = mixture(folder, kind, tokenizer, cache, batch=4)
+    unchanged = mixture(folder, kind, tokenizer, cache, batch=4, flip=0.0, jitter=0.0)
     count = len(mixed.sources[kind])
     arms: list[tuple[str, Callable[[], Iterator[Counts]]]] = [
         ("webdataset + Pillow, all", lambda: plain(urls, tokenizer, None)),
         ("webdataset + Pillow, first five", lambda: plain(urls, tokenizer, IMAGES)),
+        ("ours, pictures unchanged", lambda: ours(unchanged, kind, count)),
         ("ours", lambda: ours(mixed, kind, count)),
     ]
     if kind != "interleaved":
         del arms[1]
     each = 0.0
-    for name, read in arms:
-        seconds, samples, used = least(read)
+    figures = least([read for _, read in arms])
+    for (name, _), (seconds, samples, used) in zip(arms, figures, strict=True):
         each = seconds / samples
         row = f"{samples} | {used / samples:.2f} | {1000 * each:.2f} | {1 / each:.0f}"
         print(f"| {title} | {name} | {row} | {1000 * seconds / used:.2f} |", flush=True)

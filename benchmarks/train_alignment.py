@@ -35,16 +35,20 @@ OPEN_FLAMINGO = {"heads": 8, "head": 64, "visual_layers": 6, "visual_heads": 8, 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The configuration of all models; the width of the LM, of the Resampler and of the encoder is one."""
+    """The configuration of all models."""
 
-    dim: int = 256
+    dim: int = 256  # of the LM
     layers: int = 4
-    heads: int = 8  # of the LM
+    heads: int = 8
     vocabulary: int = 8187
+    visual: int = (
+        256  # of the encoder and of the Resampler, which open_flamingo does not tell apart
+    )
     length: int = 256  # tokens of a document
     side: int = 224  # pixels
     patch: int = 32
     vision_layers: int = 6
+    vision_heads: int = 4
 
     @property
     def words(self) -> Words:
@@ -57,9 +61,9 @@ class Given(Encoder):
     table: Tensor  # [N, S, width]
 
     def __init__(self, sizes: Sizes) -> None:
-        super().__init__(width=sizes.dim, size=sizes.side)
+        super().__init__(width=sizes.visual, size=sizes.side)
         cells = (sizes.side // sizes.patch) ** 2
-        self.register_buffer("table", torch.randn(64, cells, sizes.dim))
+        self.register_buffer("table", torch.randn(64, cells, sizes.visual))
 
     def forward(self, frames: Tensor) -> Tensor:
         """Returns the features of the frames by their first pixel, so that a picture has its own."""
@@ -71,7 +75,11 @@ def encoder(sizes: Sizes, *, given: bool) -> Encoder:
     if given:
         return Given(sizes)
     shape = Vision(
-        image=sizes.side, patch=sizes.patch, dim=sizes.dim, layers=sizes.vision_layers, heads=4
+        image=sizes.side,
+        patch=sizes.patch,
+        dim=sizes.visual,
+        layers=sizes.vision_layers,
+        heads=sizes.vision_heads,
     )
     return vision.load(shape)
 
@@ -84,10 +92,10 @@ def llama(sizes: Sizes, vocabulary: int) -> PreTrainedModel:
 
 def ours(sizes: Sizes, sees: Encoder) -> Flamingo:
     """Returns our model in open_flamingo's sizes and with its activation, gates open."""
-    shape = Bridge(visual=sizes.dim, **OPEN_FLAMINGO)
+    shape = Bridge(visual=sizes.visual, **OPEN_FLAMINGO)
     model = Flamingo(llama(sizes, sizes.vocabulary), copy.deepcopy(sees), shape)
     with torch.no_grad():
-        model.resampler.project.weight.copy_(torch.eye(sizes.dim))
+        model.resampler.project.weight.copy_(torch.eye(sizes.visual))
         model.resampler.times.zero_()
         for bridge in model.bridges:
             bridge.alpha_xattn.fill_(OPEN_GATE)

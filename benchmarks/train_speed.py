@@ -23,6 +23,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from m3w_builder.flamingo.data.batch import Batch, collate
 from m3w_builder.flamingo.train import Objective
 
 Losses = dict[str, float]  # by dataset, in nats per token that counts
+OURS, OPEN, PALM = "ours", "open_flamingo", "flamingo_pytorch"  # what the names of rows end with
 
 
 def packed(work: Work, sizes: Sizes) -> dict[str, Batch]:
@@ -77,14 +80,21 @@ class Row:
     model: nn.Module
     step: Callable[[], Any]
     bf16: bool = False
+    device: str = "cpu"
 
     def seconds(self) -> float:
-        """Returns the CPU time of a step from empty gradients."""
+        """Returns the time of a step from empty gradients: CPU time, on a GPU the wall's."""
         self.model.zero_grad(set_to_none=True)
-        started = time.process_time()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        started = self._clock()
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             self.step()
-        return time.process_time() - started
+        return self._clock() - started
+
+    def _clock(self) -> float:
+        if self.device == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
 
 def alike(sizes: Sizes) -> dict[str, float]:
@@ -96,7 +106,7 @@ def alike(sizes: Sizes) -> dict[str, float]:
     work = mix(sizes.words, sizes.side, length=sizes.length)
     losses = (
         our_step(Objective(mine), packed(work, sizes)),
-        peers.open_flamingo_step(its, padded(work), _new(sizes)),
+        _their_step(its, padded(work), sizes),
     )
     found = {
         f"{who}_{n}_loss": x[n]
@@ -107,83 +117,110 @@ def alike(sizes: Sizes) -> dict[str, float]:
     return found | {"loss_apart": worst, "gradient_apart": apart(*gradients(mine, its))}
 
 
-def rows(sizes: Sizes, *, bf16: bool) -> list[Row]:
-    """Returns the rows to measure, each with models of its own where a model is changed."""
-    found = []
-    for name, given in (("equal_given", True), ("equal_encoder", False)):
-        found += _equal(name, sizes, given=given)
-    return (
-        found
-        + _mix("mix", sizes, bf16=False)
-        + (_mix("mix_bf16", sizes, bf16=True) if bf16 else [])
-    )
+def rows(sizes: Sizes, *, bf16: bool, peer: bool) -> list[Row]:
+    """Returns the rows to measure, each with models of its own; without peers ours and the LM alone."""
+    found = [
+        *equal_rows("equal_given", sizes, given=True, peer=peer),
+        *equal_rows("equal_encoder", sizes, given=False, peer=peer),
+        *mix_rows("mix", sizes, bf16=False, peer=peer),
+    ]
+    return found + mix_rows("mix_bf16", sizes, bf16=True, peer=peer) if bf16 else found
 
 
-def _equal(name: str, sizes: Sizes, *, given: bool) -> list[Row]:
+def equal_rows(name: str, sizes: Sizes, *, given: bool, peer: bool) -> list[Row]:
+    """Returns the rows of the batch without padding; `given`: of features given."""
     torch.manual_seed(0)
     sees = encoder(sizes, given=given)
     work = equal(sizes.words, sizes.side, length=sizes.length)
     count, mine = tokens(work), ours(sizes, sees)
-    batches, slots = packed(work, sizes), padded(work, documents=len(work["documents"][0][1]))
-    other = theirs(sizes, sees, mine)
-    palm = peers.flamingo_pytorch(
-        sees,
-        dim=sizes.dim,
-        num_tokens=sizes.vocabulary + 1,
-        depth=sizes.layers,
-        media_token_id=sizes.words.image,
-        cross_attn_every=1,
-        perceiver_depth=6,
-    )
+    batches, objective = packed(work, sizes), Objective(mine)
+    slots = padded(work, documents=images(work) // len(work["documents"]))
     _, flat = slots["documents"]
-    found = [
-        Row(
-            f"{name}_flamingo_pytorch", count, palm, lambda: peers.flamingo_pytorch_step(palm, flat)
-        ),
-        Row(
-            f"{name}_open_flamingo",
-            count,
-            other,
-            lambda: peers.open_flamingo_step(other, slots, _new(sizes)),
-        ),
-        Row(f"{name}_ours", count, mine, lambda: our_step(Objective(mine), batches)),
-    ]
+    found = []
     if given:
-        lm = llama(sizes, sizes.vocabulary + 1).requires_grad_(False)
+        lm: Any = llama(sizes, sizes.vocabulary + 1).requires_grad_(False)
         lm.get_input_embeddings().requires_grad_(True)
-        found.insert(0, Row(f"{name}_lm", count, lm, lambda: _alone(lm, flat)))
-    return found
+        found.append(Row(f"{name}_lm", count, lm, lambda: _alone(lm, flat)))
+    if peer:
+        palm = peers.flamingo_pytorch(
+            sees,
+            dim=sizes.dim,
+            num_tokens=sizes.vocabulary + 1,
+            depth=sizes.layers,
+            media_token_id=sizes.words.image,
+            cross_attn_every=1,
+            perceiver_depth=6,
+        )
+        other = theirs(sizes, sees, mine)
+        found += [
+            Row(f"{name}_{PALM}", count, palm, lambda: peers.flamingo_pytorch_step(palm, flat)),
+            Row(f"{name}_{OPEN}", count, other, lambda: _their_step(other, slots, sizes)),
+        ]
+    return [*found, Row(f"{name}_{OURS}", count, mine, lambda: our_step(objective, batches))]
 
 
-def _mix(name: str, sizes: Sizes, *, bf16: bool) -> list[Row]:
+def mix_rows(
+    name: str, sizes: Sizes, *, bf16: bool, device: str = "cpu", copies: int = 1, peer: bool = True
+) -> list[Row]:
+    """Returns the rows of the mix, or of `copies` of it."""
     torch.manual_seed(0)
-    sees = encoder(sizes, given=False)
-    work = mix(sizes.words, sizes.side, length=sizes.length)
-    count, mine = tokens(work), ours(sizes, sees)
-    other, batches, slots = theirs(sizes, sees, mine), packed(work, sizes), padded(work)
+    with torch.device(device):
+        sees = encoder(sizes, given=False)
+        mine = ours(sizes, sees)
+    work = mix(sizes.words, sizes.side, copies=copies, length=sizes.length)
+    count = tokens(work)
+    batches = {name: batch.to(device) for name, batch in packed(work, sizes).items()}
+    slots = {name: (weight, batch.to(device)) for name, (weight, batch) in padded(work).items()}
     if bf16:
         mine.store_frozen(torch.bfloat16)
+    objective = Objective(mine)
+    found = []
+    if peer:
+        with torch.device(device):
+            other = theirs(sizes, sees, mine)
+        step = partial(_their_step, other, slots, sizes)
+        found.append(Row(f"{name}_{OPEN}", count, other, step, bf16, device))
+    if bf16:
+        mine.store_frozen(torch.bfloat16)
+    our = partial(our_step, objective, batches)
+    return [*found, Row(f"{name}_{OURS}", count, mine, our, bf16, device)]
 
-    def step() -> Losses:
-        return peers.open_flamingo_step(other, slots, _new(sizes))
 
-    return [
-        Row(f"{name}_open_flamingo", count, other, step, bf16),
-        Row(f"{name}_ours", count, mine, lambda: our_step(Objective(mine), batches), bf16),
-    ]
+def _their_step(
+    model: Any, slots: Mapping[str, tuple[float, peers.Padded]], sizes: Sizes
+) -> Losses:
+    new = (sizes.words.eoc, sizes.words.image)  # the rows of its embedding that it learns
+    return peers.open_flamingo_step(model, slots, new)
 
 
 def _alone(lm: Any, batch: peers.Padded) -> None:
     lm(input_ids=batch.ids, attention_mask=batch.attention, labels=batch.labels).loss.backward()
 
 
-def _new(sizes: Sizes) -> tuple[int, int]:
-    """Returns the two rows of the embedding that open_flamingo learns."""
-    return sizes.words.eoc, sizes.words.image
+def timed(measuring: Sequence[Row], repeats: int) -> dict[str, float]:
+    """Returns the figures of rows that take turns, and open_flamingo's time over ours."""
+    spent: dict[str, list[float]] = {row.name: [] for row in measuring}
+    for turn in range(repeats + 1):  # the first warms up
+        for row in measuring:
+            seconds = row.seconds()
+            if turn:
+                spent[row.name].append(seconds)
+                print(f"{row.name}: {1000 * seconds:.0f} ms", file=sys.stderr, flush=True)
+    found = {}
+    for row in measuring:
+        least, middle = min(spent[row.name]), statistics.median(spent[row.name])
+        found[f"{row.name}_ms"] = round(1000 * least, 1)
+        found[f"{row.name}_ms_median"] = round(1000 * middle, 1)
+        found[f"{row.name}_tokens_s"] = round(row.tokens / least, 1)
+    for name in [n.removesuffix(f"_{OURS}") for n in spent if n.endswith(OURS)]:
+        if f"{name}_{OPEN}" in spent:
+            ratio = found[f"{name}_{OPEN}_ms"] / found[f"{name}_{OURS}_ms"]
+            found[f"{name}_over_{OPEN}"] = round(ratio, 3)
+    return found
 
 
-def measured(sizes: Sizes, *, repeats: int, bf16: bool) -> dict[str, Any]:
-    """Returns the JSON object of a run."""
+def measured(sizes: Sizes, *, repeats: int, bf16: bool, missing: str = "") -> dict[str, Any]:
+    """Returns the JSON object of a run; `missing` says why there are no peers, "" where there are."""
     work = mix(sizes.words, sizes.side, length=sizes.length)
     cpu = torch.cpu.get_capabilities()
     found: dict[str, Any] = {
@@ -192,27 +229,9 @@ def measured(sizes: Sizes, *, repeats: int, bf16: bool) -> dict[str, Any]:
         "mix_tokens": tokens(work),
         "mix_images": images(work),
         "mix_images_padded": sum(b.frames.shape[:2].numel() for _, b in padded(work).values()),
-        **alike(sizes),
     }
-    measuring = rows(sizes, bf16=bf16)
-    spent: dict[str, list[float]] = {row.name: [] for row in measuring}
-    for turn in range(repeats + 1):  # the first warms up
-        for row in measuring:
-            seconds = row.seconds()
-            if turn:
-                spent[row.name].append(seconds)
-                print(f"{row.name}: {1000 * seconds:.0f} ms", file=sys.stderr, flush=True)
-    for row in measuring:
-        least = min(spent[row.name])
-        found[f"{row.name}_ms"] = round(1000 * least, 1)
-        found[f"{row.name}_ms_median"] = round(1000 * statistics.median(spent[row.name]), 1)
-        found[f"{row.name}_tokens_s"] = round(row.tokens / least, 1)
-    for name in sorted(
-        {row.name.removesuffix("_ours") for row in measuring if row.name[-4:] == "ours"}
-    ):
-        ratio = found[f"{name}_open_flamingo_ms"] / found[f"{name}_ours_ms"]
-        found[f"{name}_over_open_flamingo"] = round(ratio, 3)
-    return found
+    found |= {"peers": missing} if missing else alike(sizes)
+    return found | timed(rows(sizes, bf16=bf16, peer=not missing), repeats)
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -224,9 +243,12 @@ def table(found: Mapping[str, Any]) -> str:
             least, median = found[f"{name}_ms"], found[f"{name}_ms_median"]
             lines.append(f"| {name} | {least:.0f} ({median:.0f}) | {found[key]:.0f} |")
     lines.append("")
-    lines += [f"{key}: {found[key]}" for key in found if key.endswith("_over_open_flamingo")]
-    lines += [f"{key}: {found[key]:.2g}" for key in ("loss_apart", "gradient_apart")]
-    return "\n".join(lines)
+    lines += [f"{key}: {found[key]}" for key in found if key.startswith("trainer_")]
+    lines += [f"{key}: {found[key]}" for key in found if key.endswith(f"_over_{OPEN}")]
+    lines += [
+        f"{key}: {found[key]:.2g}" for key in ("loss_apart", "gradient_apart") if key in found
+    ]
+    return "\n".join([*lines, *filter(None, [found.get("peers")])])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -237,11 +259,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.add_argument("--repeats", type=int, default=5)
     arguments.add_argument("--bf16", action="store_true", help="the mix in bfloat16, too")
     arguments.add_argument("--peers", type=Path, help="folder that keeps the peers between runs")
+    arguments.add_argument("--gpu", action="store_true", help="the flamingo-3b shape on CUDA")
+    arguments.add_argument("--documents", type=int, default=32, help="of an update, with --gpu")
+    arguments.add_argument("--updates", type=int, default=30, help="of the trainer, with --gpu")
     args = arguments.parse_args(argv)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
-        peers.environment((args.peers or Path(temporary)).resolve())
-        found = measured(Sizes(), repeats=args.repeats, bf16=args.bf16)
+        missing = ""
+        try:
+            peers.environment((args.peers or Path(temporary)).resolve())
+        except peers.Unavailable as error:
+            missing = str(error)
+        if args.gpu:
+            gpu = import_module("benchmarks.train_gpu")  # which needs webdataset
+            options = {"documents": args.documents, "updates": args.updates, "missing": missing}
+            found = gpu.figures(Path(temporary), repeats=args.repeats, **options)
+        else:
+            found = measured(Sizes(), repeats=args.repeats, bf16=args.bf16, missing=missing)
     print(json.dumps(found) if args.json else table(found))
 
 

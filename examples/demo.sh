@@ -17,8 +17,7 @@ step m3w whatif "$out" --set rules.min_words=30
 step m3w report "$out"
 [ "$train" != 0 ] || exit 0
 
-rm -rf "$out/model" # the trainer does not overwrite a finished run
-step m3w train "$out" --output "$out/model"
+step m3w train "$out" --output "$out/model" --restart # of a demonstration before this one
 
 # A picture to describe: the first one of the image-text pairs.
 shard=$out/image_text-000000.tar

@@ -1,6 +1,6 @@
 """Small trainers for the tests of the trainer, and what one rank of several does, as a program of its own.
 
-    torchrun --nproc-per-node 2 tests/flamingo_runs.py SHARDS OUTPUT ddp|fsdp
+torchrun --nproc-per-node 2 tests/flamingo_runs.py SHARDS OUTPUT ddp|fsdp
 """
 
 import json
@@ -30,7 +30,15 @@ SMALL: dict[str, dict[str, Any]] = {
         "visual_heads": 2,
         "latents": 4,
     },
-    "lm": {"dim": 32, "layers": 2, "heads": 2, "context": 256, "vocabulary": 300, "steps": 3, "batch": 2},
+    "lm": {
+        "dim": 32,
+        "layers": 2,
+        "heads": 2,
+        "context": 256,
+        "vocabulary": 300,
+        "steps": 3,
+        "batch": 2,
+    },
     "vision": {
         "image": 16,
         "patch": 8,
@@ -53,9 +61,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def small(
-    shards: Path | None = None, *, batch: int | None = None, **tables: dict[str, Any]
-) -> Run:
+def small(shards: Path | None = None, *, batch: int | None = None, **tables: dict[str, Any]) -> Run:
     """Returns a configuration that trains in a second, with a dataset per kind of `shards`.
 
     `batch` is each dataset's (default: by train.batch).

@@ -1,6 +1,7 @@
 """Our own Flamingo as captioner and matcher: from a checkpoint folder, drawn by seeds, likelier where it fits."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -9,20 +10,52 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
+from flamingo_runs import small  # noqa: E402
 from PIL import Image  # noqa: E402
-from test_flamingo_train import QUICK, SMALL  # noqa: E402
 
 from m3w_builder.capfilt.plugins import Settings, captions, matches, models, plugin  # noqa: E402
 from m3w_builder.config import parse  # noqa: E402
 from m3w_builder.errors import ConfigError  # noqa: E402
-from m3w_builder.flamingo import capfilt, checkpoint  # noqa: E402
-from m3w_builder.flamingo.images import fit as fitted  # noqa: E402
-from m3w_builder.flamingo.model import Flamingo, language_model  # noqa: E402
-from m3w_builder.flamingo.tokens import BOS, EOC, TAG, encode  # noqa: E402
+from m3w_builder.flamingo import checkpoint, vision  # noqa: E402
+from m3w_builder.flamingo import lm as language  # noqa: E402
+from m3w_builder.flamingo.checkpoint import Frozen  # noqa: E402
+from m3w_builder.flamingo.data.images import fit as fitted  # noqa: E402
+from m3w_builder.flamingo.data.tokens import Tokenizer  # noqa: E402
+from m3w_builder.flamingo.generate import nucleus  # noqa: E402
+from m3w_builder.flamingo.model import Flamingo  # noqa: E402
 
 NAME = "m3w_builder.flamingo.capfilt"
-SETTINGS = Settings(captions=2, top_p=0.9, temperature=1.0, prompt="a ", min_length=2, max_length=4)
+SETTINGS = Settings(
+    captions=2, top_p=0.9, temperature=1.0, prompt="a ", min_length=8, max_length=16
+)
 RED, BLUE = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (30, 40), "blue")
+
+
+RUN = small()
+TOKENS = Tokenizer.bytes()
+HEAD = [TOKENS.bos, *TOKENS.tag]
+
+
+def fresh() -> tuple[Frozen, Flamingo]:
+    """Returns small parts that speak bytes, and the model of them."""
+    lm = language.builtin(RUN.lm, TOKENS.size)
+    parts = Frozen(language.frozen(lm), TOKENS, vision.load(RUN.vision))
+    return parts, Flamingo(parts.lm, parts.vision, RUN.model)
+
+
+def written(folder: Path, learn: Callable[[Flamingo], None] = lambda _: None) -> Path:
+    """Returns the folder of a run whose model has been taught by `learn`."""
+    parts, model = fresh()
+    vision.save(folder / checkpoint.VISION, parts.vision, RUN.vision)
+    learn(model)
+    # The LM's own modules again, without the bridges around them, for its own folder.
+    lm = language.builtin(RUN.lm, TOKENS.size)
+    bare = {n.replace(".known", ""): w for n, w in model.lm.state_dict().items()}
+    lm.load_state_dict(bare)
+    language.save(folder / checkpoint.LM, lm, TOKENS)
+    prints = Frozen(lm, TOKENS, parts.vision).fingerprints()
+    checkpoint.save(folder, dict(model.trained()), RUN, prints)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +63,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a run that has learnt two captions: of red and of blue."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    model = Flamingo(language_model(SMALL), SMALL)
+    return written(tmp_path_factory.mktemp("runs") / "a run", _learn)
+
+
+def _learn(model: Flamingo) -> None:
     model.lm.requires_grad_(True)  # for a test in seconds, all of it learns
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    frames = torch.stack([torch.from_numpy(fitted(image, SMALL.image)) for image in (RED, BLUE)])
-    rows = [[BOS, *TAG, *encode(text), EOC] for text in ("a red rose", "a blue sea")]
+    pixels = [fitted(image, RUN.vision.image) for image in (RED, BLUE)]
+    frames = torch.stack([torch.from_numpy(picture) for picture in pixels])
+    rows = [[*HEAD, *TOKENS.encode(text), TOKENS.eoc] for text in ("a red rose", "a blue sea")]
     ids = torch.tensor(rows)
     phi = torch.tensor([[1], [2]]).expand_as(ids)
     for _ in range(150):
         logits = model(ids, phi, model.see(frames, [1, 1]))
         loss = torch.nn.functional.cross_entropy(
-            logits[:, len(TAG) : -1].flatten(0, 1), ids[:, len(TAG) + 1 :].flatten()
+            logits[:, len(HEAD) - 1 : -1].flatten(0, 1), ids[:, len(HEAD) :].flatten()
         )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss < 0.1
     model.lm.requires_grad_(False)
-    folder = tmp_path_factory.mktemp("runs") / "a run"
-    checkpoint.save(folder, model, QUICK)
-    return folder
 
 
 def made(run: Path, name: str, arguments: str = ""):
@@ -79,19 +113,19 @@ def test_draws_are_of_the_seed_and_not_of_the_batch(run: Path) -> None:
 
 def test_caption_has_at_least_and_at_most_so_many_bytes(run: Path) -> None:
     captioner = made(run, "Captioner")
-    settings = replace(SETTINGS, min_length=3, max_length=3, top_p=0.5, captions=1)
+    settings = replace(SETTINGS, min_length=12, max_length=12, top_p=0.5, captions=1)
     ((text,),) = captions(captioner, [RED], settings, [1])
     assert text.startswith("red rose")
     assert 8 < len(text.encode()) <= 12
-    long = replace(settings, min_length=0, max_length=1)
+    long = replace(settings, min_length=0, max_length=4)
     assert captions(captioner, [RED], long, [1]) == [["red"]]  # four bytes, "red "
 
 
 def test_caption_longer_than_the_context_is_cut(run: Path) -> None:
     captioner = made(run, "Captioner")
-    settings = replace(SETTINGS, min_length=200, max_length=200, captions=1)
+    settings = replace(SETTINGS, min_length=800, max_length=800, captions=1)
     ((text,),) = captions(captioner, [RED], settings, [1])
-    assert len(text) <= SMALL.context
+    assert len(text) <= RUN.lm.context
 
 
 @pytest.mark.parametrize("relative", ["", "&relative=yes"])
@@ -113,12 +147,12 @@ def test_score_is_the_mean_log_likelihood_and_not_a_matter_of_the_batch(run: Pat
     alone = [matches(matcher, [RED], [text])[0] for text in texts]
     assert together == pytest.approx(alone, abs=1e-5)
     assert all(score <= 0 for score in together)
-    model, _ = checkpoint.load(run)
-    ids = torch.tensor([[BOS, *TAG, *encode("a red rose"), EOC]])
-    frames = torch.from_numpy(fitted(RED, SMALL.image))[None]
+    model, tokenizer, _ = checkpoint.load(run)
+    ids = torch.tensor([[*HEAD, *tokenizer.encode("a red rose"), tokenizer.eoc]])
+    frames = torch.from_numpy(fitted(RED, RUN.vision.image))[None]
     with torch.no_grad():
         logits = model(ids, torch.ones_like(ids), model.see(frames, [1]))
-    head = 1 + len(TAG)
+    head = len(HEAD)
     expected = -torch.nn.functional.cross_entropy(logits[0, head - 1 : -1], ids[0, head:])
     assert together[0] == pytest.approx(float(expected), abs=1e-5)
 
@@ -138,7 +172,7 @@ def test_nucleus_draws_from_the_likeliest_alone_in_proportion() -> None:
     draws = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
 
     def drawn(top_p: float) -> dict[int, int]:
-        return dict(Counter(capfilt.nucleus(logits.expand(1000, -1), top_p, draws).tolist()))
+        return dict(Counter(nucleus(logits.expand(1000, -1), top_p, draws).tolist()))
 
     assert drawn(1.0) == {0: 500, 1: 300, 2: 150, 3: 50}
     assert drawn(0.9) == {0: 526, 1: 316, 2: 158}
@@ -156,7 +190,7 @@ def test_one_checkpoint_for_both_is_warned_about(run: Path, tmp_path: Path) -> N
         return len(models(parse({"capfilt": table}).capfilt).warnings())
 
     torch.manual_seed(1)
-    checkpoint.save(tmp_path / "two", Flamingo(language_model(SMALL), SMALL), QUICK)
+    written(tmp_path / "two")
     assert warnings(run, run) == 1
     assert warnings(run, tmp_path / "two") == 0
 
@@ -181,9 +215,9 @@ def test_folder_without_a_run_is_one_line_before_any_work(tmp_path: Path, run: P
     with pytest.raises(ConfigError, match="expected arguments among: checkpoint, device"):
         plugin(f"{NAME}:Captioner", "caption")
     broken = tmp_path / "broken"
-    broken.mkdir()
-    for file in run.iterdir():
-        (broken / file.name).write_bytes(file.read_bytes()[:-1])
+    for file in run.rglob("*.*"):
+        (broken / file.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
+        (broken / file.relative_to(run)).write_bytes(file.read_bytes()[:-3])
     found = plugin(f"{NAME}:Captioner?checkpoint={quote(str(broken))}", "caption")
     with pytest.raises(ConfigError, match="expected a finished training run"):
         found.load()

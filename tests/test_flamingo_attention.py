@@ -97,6 +97,16 @@ def test_segments_have_the_gradients_of_full_attention(attention: Attention) -> 
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("form", ["segments", "dense"])
+def test_bfloat16_on_a_cpu_is_the_same_attention_rounded(attention: Attention, form: str) -> None:
+    y, media, looking = text(), pictures(), Looking.at(PHI, 3, form=form)
+    exact = attention.look(y, media, looking)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = attention.look(y, media, looking)
+    torch.testing.assert_close(rounded.float(), exact, atol=0.01, rtol=0.02)
+    assert rounded[PHI == 0].abs().max() == 0.0
+
+
 def test_flex_trains_on_cuda_alone_and_says_so(attention: Attention) -> None:
     attention.requires_grad_(True)
     with pytest.raises(TrainError, match='found cpu: take "segments"'):
@@ -120,8 +130,9 @@ def test_all_images_up_to_phi_are_seen_from_the_first_of_the_example(
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
 def test_each_position_has_a_place_of_its_own_under_its_image(phi: list[int]) -> None:
     plan = Looking.at(torch.tensor([phi]), 4)
-    places = list(zip(plan.medium.tolist(), plan.column.tolist(), strict=True))
-    assert len(set(places)) == len(places) == sum(image > 0 for image in phi)
+    slots = plan.slot.tolist()
+    assert len(set(slots)) == len(slots) == sum(image > 0 for image in phi)
+    assert [slot // plan.longest for slot in slots] == plan.medium.tolist()
     assert [phi[position] - 1 for position in plan.order] == plan.medium.tolist()
     assert plan.longest == max((phi.count(image) for image in range(1, 5)), default=0)
 

@@ -1,6 +1,7 @@
 """`m3w eval` on a real, tiny run: results with their settings, shots that matter, one-line errors."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,8 @@ def test_picture_is_described_after_examples(
     assert found[0] == found[2]
     assert all(len(one.shots) == 4 for one in found)
     assert "3.jpg" not in found[1].shots
-    assert all(0 < one.agreement <= 1 and one.entropy >= 0 for one in found)
+    assert all(one.orders == 3 and one.entropy >= 0 for one in found)
+    assert {one.agreement for one in found} <= {1 / 3, 2 / 3, 1.0}
     with pytest.raises(InputError, match="expected 99 other pictures as examples, found 12"):
         describe(subject, [new], photos, 99, chosen)
     new.write_text("no picture")
@@ -260,6 +262,22 @@ def test_picture_is_described_after_examples(
         InputError, match=r"new\.jpg: expected a readable image, found not_an_image"
     ):
         describe(subject, [new], photos, 4, chosen)
+
+
+def test_half_precision_is_evaluated_as_it_was_trained(
+    run: Path, photos: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    config = (copy / "config.toml").read_text()
+    assert 'precision = "fp32"' in config
+    (copy / "config.toml").write_text(config.replace('"fp32"', '"bf16"'))
+    half = trained(copy)
+    assert next(half.model.lm.parameters()).dtype == torch.bfloat16
+    chosen = Settings(shots=(2,), rices=True, limit=4)
+    assert describe(half, [photos / "3.jpg"], photos, 2, chosen)[0].agreement == 1
+    assert half.digest == trained(run).digest
+    assert half.encoder != trained(run).encoder
 
 
 def test_picture_is_classified_after_examples(

@@ -88,6 +88,7 @@ def test_cider_of_a_reference_is_ten_times_that_of_a_cosine_of_one() -> None:
     assert cider([texts[0] for texts in once], once) == pytest.approx([1000, 1000])
     assert cider(["nothing of it here", "seven green hats"], once) == pytest.approx([0, 0])
     assert cider([], []) == []
+    assert cider(["a", ""], [["..."], ["."]]) == [0, 0]  # no word to agree on
 
 
 def test_missing_cider_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

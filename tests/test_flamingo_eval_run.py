@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
+pytest.importorskip("pycocoevalcap", reason="the extra `eval` is not installed")
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from m3w_builder.errors import InputError  # noqa: E402
+from m3w_builder.errors import InputError, TrainError  # noqa: E402
 from m3w_builder.flamingo.data.tokens import Tokenizer  # noqa: E402
 from m3w_builder.flamingo.evaluation.ask import Evaluation, agreed, dispersed  # noqa: E402
 from m3w_builder.flamingo.evaluation.cases import Case, Cases, Media, Task  # noqa: E402
@@ -282,6 +284,19 @@ def test_media_are_seen_once_though_they_are_shots_of_many(tmp_path: Path) -> No
     assert model.seen == 3
 
 
+def test_frames_do_not_pile_up_before_they_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("m3w_builder.flamingo.evaluation.sights.WAITING", 3)
+    model = Scripted()
+    sights = Sights(model)
+    media = [Media(paint(tmp_path / f"{n}.png", "red", n)) for n in range(5)]
+    for number, one in enumerate(media, 1):
+        sights.want(one)
+        assert model.seen == 3 * (number // 3)
+    assert len(sights.get(media)) == model.seen == 5
+
+
 def test_features_are_computed_once_for_an_encoder(tmp_path: Path) -> None:
     cases = [
         Case(f"{c}{k}", Media(paint(tmp_path / f"{c}.png", c)), ("x",))
@@ -457,6 +472,17 @@ def test_bad_pictures_are_counted_and_passed_over_as_shots(folder: Path) -> None
     assert all(len(row["shots"]) == 2 for row in rows if "rejected" not in row)
 
 
+def test_case_without_a_reference_is_counted_and_never_shown(folder: Path) -> None:
+    task, found = captions(folder)
+    some = [
+        Case(c.id, c.media, () if n % 4 == 0 else c.references) for n, c in enumerate(found.query)
+    ]
+    (result,), (rows,) = evaluate(Scripted(), task, Cases(some, ()), Settings(shots=(3,)))
+    silent = {c.id for c in some if not c.references}
+    assert result["rejected"] == {"no_reference": len(silent & {row["id"] for row in rows})}
+    assert not silent & {shot for row in rows for shot in row.get("shots", [])}
+
+
 def test_prompt_beyond_the_context_is_rejected_never_cut(folder: Path) -> None:
     task, found = captions(folder)
     with pytest.raises(InputError, match=r"found none \(prompt_too_long 12\)"):
@@ -473,6 +499,16 @@ def test_folder_without_one_readable_picture_is_an_error(folder: Path) -> None:
         InputError, match=r"expected cases that can be asked, found none \(empty_body 12\)"
     ):
         evaluate(Scripted(), task, found, Settings(shots=(0,)))
+
+
+def test_missing_cider_is_told_before_anything_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.cider.cider", None)
+    model = Scripted()
+    with pytest.raises(TrainError, match="CIDEr needs pycocoevalcap"):
+        evaluate(model, *captions(folder), Settings(shots=(0,)))
+    assert not model.prompts
 
 
 def test_abstaining_without_an_ensemble_is_refused() -> None:

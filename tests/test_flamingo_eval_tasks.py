@@ -307,9 +307,14 @@ def test_memes_without_labels_are_refused(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "expected JSON"),
-        ('{"images": 3}', 'expected a list of objects under "images", found int'),
-        ('{"images": [3]}', "expected an object as row 1, found int"),
-        ('{"images": [{"split": "test"}]}', 'expected "filename" in row 1'),
+        ('{"images": 3}', 'expected a list of objects under "images", found a number'),
+        ('{"images": [3]}', "expected an object as row 1, found a number"),
+        ('{"images": [{"split": "test"}]}', 'expected "filename" as a text in row 1, found none'),
+        ('{"images": [{"filename": 7}]}', 'expected "filename" as a text in row 1, found a number'),
+        (
+            '{"images": [{"filename": "a", "split": "test", "sentences": [{"raw": 7}]}]}',
+            'expected texts under "sentences"',
+        ),
         ('{"images": []}', "expected images of the split 'test'"),
     ],
 )
@@ -318,6 +323,52 @@ def test_malformed_annotations_are_one_line(content: str, message: str, tmp_path
     (tmp_path / "dataset_coco.json").write_text(content)
     with pytest.raises(InputError, match=message):
         load(named("coco", tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "message"),
+    [
+        ("imagenet", "LOC_synset_mapping.txt", "n01440764\n", "expected a wnid and its names"),
+        ("imagenet", "LOC_synset_mapping.txt", "n1 a\n", "expected a class that the names file"),
+        ("msvd_clips", "youtube_mapping.txt", "a b c\n", "expected lines of a clip and its number"),
+        ("msvd_clips", "youtube_mapping.txt", "a vid7\n", "expected vid1301 in youtube_mapping"),
+        ("hateful_memes", "train.jsonl", "{}\n{", "expected a JSON object per line"),
+        ("vqav2", "v2_mscoco_val2014_annotations.json", '{"annotations": []}', "expected cases of"),
+        ("vatex", "vatex_training_v1.0.json", "[1]", "expected an object as row 1"),
+    ],
+)
+def test_malformed_files_are_one_line(
+    name: str, file: str, content: str, message: str, tmp_path: Path
+) -> None:
+    task, write, _, _ = LAYOUTS[name]
+    write(tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        load(named(task, tmp_path), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_names_of_classes_may_come_as_json(tmp_path: Path) -> None:
+    imagenet(tmp_path)
+    (tmp_path / "LOC_synset_mapping.txt").unlink()
+    index = {
+        "0": ["n01440764", "tench"],
+        "1": ["n02012849", "crane"],
+        "2": ["n03126707", "crane_2"],
+    }
+    put(tmp_path, {"imagenet_class_index.json": index})
+    assert load(named("imagenet", tmp_path), tmp_path).labels == ("tench", "crane", "crane 2")
+    put(tmp_path, {"imagenet_class_index.json": {"0": "tench"}})
+    with pytest.raises(InputError, match="expected a wnid and its names per class"):
+        load(named("imagenet", tmp_path), tmp_path)
+
+
+def test_case_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    msvd_qa(tmp_path)
+    row = {"answer": "x", "id": 4, "question": "q", "video_id": 1301}
+    put(tmp_path, {"test_qa.json": [row, row]})
+    with pytest.raises(InputError, match="expected each case of msvd_qa once, found 4 2 times"):
+        load(named("msvd_qa", tmp_path), tmp_path)
 
 
 def test_unknown_task_lists_those_there_are(tmp_path: Path) -> None:
@@ -415,6 +466,11 @@ def test_middle_of_a_longer_clip_is_shown() -> None:
 def test_unreadable_media_have_a_reason(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="missing_media"):
         frames(Media(tmp_path / "no.jpg"), 32, GREY)
+    with pytest.raises(MediaError, match="missing_media"):
+        frames(Media(Path("a\0.jpg")), 32, GREY)
+    (tmp_path / "cut.tar").write_bytes(b"123")
+    with pytest.raises(MediaError, match="truncated_shard"):
+        frames(Media(tmp_path / "cut.tar", "image", ((0, 9),)), 32, GREY)
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(MediaError, match="not_an_image"):
         frames(Media(tmp_path / "text.jpg"), 32, GREY)

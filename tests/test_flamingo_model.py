@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 
 import tiny  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
+from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel  # noqa: E402
 
 from m3w_builder.errors import TrainError  # noqa: E402
 from m3w_builder.flamingo.config import Bridge  # noqa: E402
@@ -14,9 +14,9 @@ from m3w_builder.flamingo.model import (  # noqa: E402
     Flamingo,
     GatedCrossAttention,
     Resampler,
-    packs,
     temporal,
 )
+from m3w_builder.flamingo.packing import packs  # noqa: E402
 
 PHI = torch.tensor([[0, 0, 1, 1, 2, 2], [0, 3, 3, 3, 3, 0]])
 EOC = tiny.VOCABULARY
@@ -143,6 +143,11 @@ def test_kept_positions_have_the_logits_of_all_of_them(name: str) -> None:
 def test_lms_that_keep_examples_of_a_row_apart_are_told_by_asking() -> None:
     apart = {name: packs(tiny.language(name)) for name in tiny.CONFIGS}
     assert [name for name, can in apart.items() if not can] == ["bloom", "mamba"]
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "opt", "gemma2"])
+def test_lms_are_asked_in_bfloat16_too(name: str) -> None:
+    assert packs(tiny.language(name).to(torch.bfloat16))
 
 
 def test_nothing_in_a_batch_has_logits_of_nothing(model: Flamingo) -> None:
@@ -315,3 +320,10 @@ def test_frozen_parts_in_bfloat16_stay_close(name: str) -> None:
     assert close.item() == pytest.approx(exact.item(), rel=0.05)
     close.backward()
     assert all(p.grad is not None for n, p in learnt.items() if n != "eoc_in")
+
+
+def test_lm_whose_tokens_see_later_ones_is_refused() -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    shape = BertConfig(vocab_size=64, num_attention_heads=2, **sizes)
+    with pytest.raises(TrainError, match="expected a causal LM, found BertLMHeadModel"):
+        Flamingo(BertLMHeadModel(shape).eval(), tiny.Cells(), tiny.BRIDGE)

@@ -19,7 +19,7 @@ from fileserver import Files, serving
 
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.config import Source
-from m3w_builder.flamingo.data import remote
+from m3w_builder.flamingo.data import files, remote
 from m3w_builder.flamingo.data.examples import SampleError, nodes
 from m3w_builder.flamingo.data.files import Cache
 from m3w_builder.flamingo.data.reader import Sample, Shards, fault, open_source, texts
@@ -404,6 +404,28 @@ def test_cache_keeps_what_was_used_last(tmp_path: Path, server: Files) -> None:
     assert [roomy.holds(name) for name in ("old", "new", "newest")] == [True, False, True]
 
 
+def test_processes_share_a_cache_that_is_too_small(tmp_path: Path, server: Files) -> None:
+    from threading import Thread
+
+    cache, wrong = Cache(tmp_path / "cache", limit=1), list[object]()
+
+    def read() -> None:
+        far = Shards(find(server.url, "interleaved"), cache)
+        for number in (0, 5, 1, 4, 2, 3) * 3:
+            if reason(far.sample(number)):
+                wrong.append(number)
+        done.append(True)
+
+    done = list[bool]()
+    threads = [Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(done) == 4
+
+
 def test_server_without_ranges_is_asked_once_per_shard(folder: Path, cache: Cache) -> None:
     with serving(folder, ranges=False) as server:
         far, near = Shards(find(server.url, "interleaved"), cache), pages(folder, cache)
@@ -412,7 +434,10 @@ def test_server_without_ranges_is_asked_once_per_shard(folder: Path, cache: Cach
         assert len(server.asked_for(".tar")) <= 2
 
 
-def test_far_tar_without_a_table_is_fetched_once(tmp_path: Path, cache: Cache) -> None:
+def test_far_tar_without_a_table_is_fetched_once(
+    tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOCK_DIGITS", 0)  # as if all names shared a lock by chance
     tar(tmp_path / "00000.tar", {"1.jpg": picture(), "1.txt": b"A lake."})
     with serving(tmp_path) as server:
         for _ in range(2):
@@ -435,6 +460,16 @@ def test_failing_server_is_asked_again_and_then_named(
     far = Shards(shards, Cache(tmp_path / "c"))
     with pytest.raises(TrainError, match=rf"^{server.url}/{name}: cannot be read after 5 .*503"):
         whole(far.sample(0))
+
+
+def test_server_that_is_down_is_not_a_shard_that_is_missing(
+    folder: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
+    with serving(folder) as server:
+        url = f"{server.url}/interleaved-000000.tar"
+    with pytest.raises(TrainError, match=rf"^{url}: cannot be read after 5 attempts: "):
+        Shards([url], cache)
 
 
 def test_far_shard_that_is_gone_is_named(tmp_path: Path, cache: Cache) -> None:

@@ -63,22 +63,19 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "bloom": BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=3, n_head=2, **_NONE),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, **_NONE),
 }
-ATTENTIVE = [name for name in CONFIGS if name != "mamba"]  # with a cache of keys and values
 
 
 class Cells(Encoder):
     """8 x 8 pixels -> 4 cells of 12 features; its own weights, so that there is something frozen."""
 
-    width, size, mean = 12, 8, (0.5, 0.5, 0.5)
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(width=12, size=8)
         self.project = nn.Linear(48, 12)
         self.drop = nn.Dropout(0.5)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        x = frames.to(self.project.weight.dtype).div(255) - 0.5
-        x = x.view(-1, 2, 4, 2, 4, 3).transpose(2, 3).flatten(3).flatten(1, 2)
+    def features(self, pixels: Tensor) -> Tensor:
+        x = pixels.movedim(1, -1)
+        x = x.reshape(-1, 2, 4, 2, 4, 3).transpose(2, 3).flatten(3).flatten(1, 2)
         features: Tensor = self.drop(self.project(x))
         return features
 

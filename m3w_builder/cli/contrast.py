@@ -3,15 +3,12 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from m3w_builder.errors import TrainError
-
-EXTRA = ("torch", "safetensors", "transformers", "tokenizers")
+from m3w_builder.cli.extra import loaded
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +42,7 @@ def contrast(
 
     Example: torchrun --nproc-per-node 8 -m m3w_builder contrast --config encoder.toml --output encoder/
     """
-    entry = _entry()
+    entry = loaded("vision.entry")
     options: dict[str, dict[str, Any]] = {
         "vision": _given(steps=steps, batch=batch, image=image),
         "train": _given(seed=seed, workers=workers),
@@ -67,16 +64,3 @@ def contrast(
 
 def _given(**options: Any) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
-
-
-def _entry() -> ModuleType:
-    """Returns the module behind the verb; raises TrainError where the extra `train` is missing."""
-    try:
-        from m3w_builder.flamingo.vision import entry
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise TrainError(
-            f"training needs {error.name}: pip install 'm3w-builder[train]'"
-        ) from error
-    return entry

@@ -2,15 +2,13 @@
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from m3w_builder.errors import ConfigError, TrainError
-
-EXTRA = ("torch", "safetensors", "transformers", "tokenizers")
+from m3w_builder.cli.extra import loaded
+from m3w_builder.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +81,7 @@ def evaluate(
         "batch": batch,
         "seed": seed,
     }
-    entry = _entry()
+    entry = loaded("evaluation.entry")
     found = entry.benchmark(
         run,
         task,
@@ -99,16 +97,21 @@ def evaluate(
     if json_:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    metric = found["task"]["metric"]
     for result in found["results"]:
-        line = f"{result['shots']:2d} shots  {metric} {result[metric]:.1f}  {result['cases']} cases"
-        if rejected := result["rejected"]:
-            line += f"  rejected: {', '.join(f'{name} {n}' for name, n in rejected.items())}"
-        if answered := result.get("answered"):
-            line += (
-                f"  agreement {result['mean_agreement']:.2f}  answered {answered['coverage']:.0f} %"
-            )
-        typer.echo(line)
+        typer.echo(_line(found["task"]["metric"], result))
+
+
+def _line(metric: str, result: dict[str, Any]) -> str:
+    """Returns a result as one line."""
+    value = result[metric]
+    score = "none (one class alone)" if value is None else f"{value:.1f}"
+    line = f"{result['shots']:2d} shots  {metric} {score}  {result['cases']} cases"
+    if rejected := result["rejected"]:
+        line += f"  rejected: {', '.join(f'{name} {n}' for name, n in rejected.items())}"
+    if answered := result.get("answered"):
+        line += f"  agreement {result['mean_agreement']:.2f}"
+        line += f"  answered {answered['coverage']:.0f} %"
+    return line
 
 
 def _shots(text: str) -> list[int]:
@@ -116,16 +119,3 @@ def _shots(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
         raise ConfigError(f"--shots: expected numbers with commas, found {text!r}") from error
-
-
-def _entry() -> ModuleType:
-    """Returns m3w_builder.flamingo.evaluation.entry; raises TrainError where the extra `train` is missing."""
-    try:
-        from m3w_builder.flamingo.evaluation import entry
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise TrainError(
-            f"evaluation needs {error.name}: pip install 'm3w-builder[train,eval]'"
-        ) from error
-    return entry

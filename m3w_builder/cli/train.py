@@ -1,33 +1,32 @@
-"""`m3w train`, `m3w caption`: the reference Flamingo on shards; torch is loaded here, and late."""
+"""`m3w train`, `m3w caption`, `m3w export`: the reference Flamingo on shards; torch is loaded here, and late."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from m3w_builder.cli.extra import loaded
 from m3w_builder.errors import TrainError
-
-EXTRA = ("torch", "safetensors", "transformers", "tokenizers")
 
 
 def register(app: typer.Typer) -> None:
     """Adds the verbs."""
     app.command()(train)
     app.command()(caption)
+    app.command()(export)
 
 
 def train(
-    output: Annotated[Path, typer.Option(help="Folder of the run.")],
     shards: Annotated[
         str | None,
         typer.Argument(
-            help="Finished shards: a folder or an address (default: the file's [datasets])."
+            help="Finished shards: a folder or an address (default: what the file lists as datasets)."
         ),
     ] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
     preset: Annotated[
         str, typer.Option(help="tiny (default), smollm2, flamingo-3b, flamingo-9b or flamingo-80b.")
     ] = "",
@@ -45,6 +44,9 @@ def train(
     vision: Annotated[str | None, typer.Option(help="Source of the frozen encoder.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that decode, per rank.")] = None,
     restart: Annotated[bool, typer.Option(help="Begin anew what is in the folder.")] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the configuration, and do not train.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train the reference Flamingo on shards; a run that was stopped goes on where it was.
@@ -55,7 +57,7 @@ def train(
 
     Example: torchrun --nproc-per-node 8 -m m3w_builder train --config flamingo.toml --output run/
     """
-    entry = _entry()
+    entry = loaded("entry")
     given = {"steps": steps, "batch": batch, "seed": seed, "workers": workers}
     options: dict[str, dict[str, Any]] = {
         "train": {key: value for key, value in given.items() if value is not None}
@@ -64,6 +66,11 @@ def train(
         if source is not None:
             options[name] = {"source": source}
     names = [name.strip() for name in datasets.split(",")] if datasets is not None else None
+    if print_config:
+        typer.echo(entry.printed(shards, path=config, preset=preset, datasets=names, **options))
+        return
+    if output is None:
+        raise TrainError("--output: expected the folder of the run, found none")
     run = entry.configured(shards, path=config, preset=preset, datasets=names, **options)
     report = entry.train(run, output, restart=restart, console=Console(stderr=True))
     if json_:
@@ -90,20 +97,21 @@ def caption(
 
     Example: m3w caption run/ photo.jpg
     """
-    texts = _entry().caption(run, images, prompt=prompt, beams=1 if top_p else beams, top_p=top_p)
+    texts = loaded("entry").caption(
+        run, images, prompt=prompt, beams=1 if top_p else beams, top_p=top_p
+    )
     for image, words in zip(images, texts, strict=True):
         said = json.dumps({"image": str(image), "caption": words}) if json_ else words
         typer.echo(said)
 
 
-def _entry() -> ModuleType:
-    """Returns m3w_builder.flamingo.entry; raises TrainError where the extra `train` is missing."""
-    try:
-        from m3w_builder.flamingo import entry
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        raise TrainError(
-            f"training needs {error.name}: pip install 'm3w-builder[train]'"
-        ) from error
-    return entry
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    output: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write a run with every weight in one folder: LM, encoder and what was learnt.
+
+    Example: m3w export run/ --output model/
+    """
+    loaded("entry").export(run, output)
+    typer.echo(f"written to {output}")

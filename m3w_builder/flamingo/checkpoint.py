@@ -9,9 +9,12 @@ An exported folder (`export`) has the frozen parts of any source in it.
 """
 
 import json
+import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,8 +69,7 @@ def save(
 ) -> None:
     """Writes a finished run into its folder; `prints` are the fingerprints of its frozen parts."""
     write_config(folder, run)
-    with writable(folder), atomic(folder / LEARNT) as temporary:
-        save_file(dict(learnt), temporary)
+    write_tensors(folder / LEARNT, learnt)
     versions = {"m3w_builder": __version__, "torch": torch.__version__}
     versions["transformers"] = transformers.__version__
     about = {"format": FORMAT, "versions": versions, "frozen": dict(prints), **notes}
@@ -126,19 +128,48 @@ def _sight(folder: Path, run: Run) -> configuration.Vision:
 
 
 def export(folder: Path, output: Path) -> None:
-    """Writes a folder with every weight of a finished run: it needs no source but itself."""
+    """Writes a folder with every weight of a finished run: `load` needs no source but that folder."""
     if output.exists() and any(output.iterdir()):
         raise TrainError(f"{output}: expected an empty folder, found files: choose another")
-    about, run = _about(folder), read_config(folder)
-    load(folder)  # its parts are those it was trained with
-    parts = frozen(folder, run)
+    about, (model, _, run) = _about(folder), load(folder)
+    parts = frozen(folder, run)  # as they are: those of the model have bridges between their blocks
     put(output / LM, lambda to: language.save(to, parts.lm, parts.tokenizer))
-    put(output / VISION, lambda to: vision.save(to, parts.vision, _sight(folder, run)))
-    learnt = load_file(folder / LEARNT)
-    with writable(output), atomic(output / LEARNT) as temporary:
-        save_file(learnt, temporary)
+    sight = _sight(folder, run)
+    if Path(sight.source).is_dir():
+        put(output / VISION, lambda to: _copy(Path(sight.source), to))
+    else:
+        put(output / VISION, lambda to: vision.save(to, parts.vision, sight))
+    write_tensors(output / LEARNT, dict(model.trained()))
     write_config(output, run)
     write_text(output / DONE, json.dumps(about, indent=2) + "\n")
+
+
+def _copy(source: Path, to: Path) -> None:
+    shutil.copytree(source, to, dirs_exist_ok=True)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file whole or not at all, for whoever may read files of ours."""
+    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    with writable(path.parent), atomic(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        with refused(path):
+            save_file(plain, temporary, about)
+        temporary.chmod(mode)  # safetensors leaves 0600
+
+
+@contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """Raises what the disk says (full, read-only) as an OSError: safetensors puts it into words alone."""
+    try:
+        yield
+    except SafetensorError as error:
+        if not (number := re.search(r"os error (\d+)", str(error))):
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def put(folder: Path, write: Callable[[Path], None]) -> None:
@@ -147,7 +178,8 @@ def put(folder: Path, write: Callable[[Path], None]) -> None:
     with writable(folder.parent):
         try:
             temporary.mkdir()
-            write(temporary)
+            with refused(folder):
+                write(temporary)
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         finally:

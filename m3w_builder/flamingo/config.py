@@ -28,14 +28,14 @@ NAME = r"^[A-Za-z0-9][\w-]*$"
 class Examples(Section):
     """How documents become examples: the paper's numbers, then the five choices it leaves open."""
 
-    length: Positive = Field(256, ge=16, description="L, tokens of a window (F1 3.2.1)")
+    length: int = Field(256, ge=16, description="L, tokens of a window (F1 3.2.1)")
     images: Positive = Field(5, description="N, images of a window (F1 3.2.1)")
     next_probability: Ratio = Field(0.5, description="p_next: phi is the next image (F2 A.3.2)")
     space_probability: Ratio = Field(
         0.5, description="a pair's text gets one leading space (F2 B.1.2)"
     )
     frames: Positive = Field(8, description="T of a clip at 1 frame per second (F2 2.1)")
-    pair_length: Positive = Field(64, ge=16, description="tokens of a pair (F1 3.2.2: 32 or 64)")
+    pair_length: int = Field(64, ge=16, description="tokens of a pair (F1 3.2.2: 32 or 64)")
     after_last: Literal["none", "last"] = Field(
         "none", description='open choice 1: phi after the last image when "next" is drawn'
     )
@@ -104,7 +104,7 @@ class Language(Section):
     layers: Positive = 4
     heads: Positive = 4
     context: Positive = 512
-    vocabulary: Positive = Field(1024, ge=258, description="of its byte-level BPE")
+    vocabulary: int = Field(1024, ge=258, description="of its byte-level BPE")
     steps: Count = 150
     rate: Rate = 3e-3
     batch: Positive = Field(8, description="rows of examples.length tokens")
@@ -206,15 +206,31 @@ class Run(Section):
     train: Training = Training()
 
     @model_validator(mode="after")
-    def _cells_fit(self) -> "Run":
-        if self.vision.source == "builtin" and self.vision.image % self.vision.patch:
+    def _cells_and_heads_fit(self) -> "Run":
+        own = self.vision
+        if own.source == "builtin" and own.image % own.patch:
             raise ValueError(
-                f"vision.image = {self.vision.image} is not a multiple of vision.patch = {self.vision.patch}"
+                f"vision.image = {own.image} is not a multiple of vision.patch = {own.patch}"
             )
-        if self.lm.source == "builtin" and self.examples.length > self.lm.context:
+        if own.source == "builtin" and own.dim % own.heads:
             raise ValueError(
-                f"examples.length = {self.examples.length} is above lm.context = {self.lm.context}"
+                f"vision.dim = {own.dim} is not a multiple of vision.heads = {own.heads}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _text_fits_the_lm(self) -> "Run":
+        own = self.lm
+        if own.source != "builtin":
+            return self
+        if own.dim % (2 * own.heads):  # its rotary positions turn pairs of features
+            raise ValueError(
+                f"lm.dim = {own.dim} is not an even multiple of lm.heads = {own.heads}"
+            )
+        for name in ("length", "pair_length"):
+            found = getattr(self.examples, name)
+            if found > own.context:
+                raise ValueError(f"examples.{name} = {found} is above lm.context = {own.context}")
         return self
 
 

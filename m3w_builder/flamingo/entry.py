@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from m3w_builder.config import toml
 from m3w_builder.errors import MediaError, TrainError
 from m3w_builder.files import make_folder, sweep
 from m3w_builder.flamingo import checkpoint, config, curve, pretrain, state, vision
@@ -35,9 +36,13 @@ from m3w_builder.flamingo.model import Flamingo
 from m3w_builder.flamingo.parallel import Ranks, gathered, joined
 from m3w_builder.flamingo.train import Row, Trainer
 from m3w_builder.flamingo.vision import contrastive
+from m3w_builder.flamingo.vision import entry as contrast
 
-# Of a run that goes on these may change: no update depends on them.
-FREE = {("train", key) for key in ("steps", "workers", "save_every", "max_rejected")}
+# Of a run that goes on these may change: no update depends on them, on the last two but for rounding.
+FREE = {
+    ("train", key)
+    for key in ("steps", "workers", "save_every", "max_rejected", "parallel", "checkpointing")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,16 @@ def configured(
             )
     chosen = {n: s for n, s in run.datasets.items() if datasets is None or n in datasets}
     return run.model_copy(update={"datasets": chosen})
+
+
+def printed(shards: str | None = None, **options: Any) -> str:
+    """Returns the configuration that `configured` gives as TOML; without datasets where none are named."""
+    names = ("path", "preset")
+    run = config.load(**{n: options[n] for n in names if n in options})
+    if shards is not None or run.datasets:
+        return toml.as_toml(configured(shards, **options))
+    tables = {n: v for n, v in options.items() if n not in (*names, "datasets")}
+    return toml.as_toml(config.load(options.get("path"), options.get("preset", ""), **tables))
 
 
 def train(
@@ -204,14 +219,18 @@ def _contrast(
     tokenizer: Tokenizer,
     ranks: Ranks,
 ) -> Iterator[Row]:
-    """Trains the encoder on the pairs, in batches of vision.batch of each dataset and rank."""
-    datasets = {
-        name: run.datasets[name].model_copy(update={"batch": run.vision.batch}) for name in pairs
-    }
-    plain = run.train.model_copy(update={"mixing": "accumulate", "pairs_first": 0})
-    alone = run.model_copy(update={"datasets": datasets, "train": plain})
+    """Trains the encoder on the pairs; yields log rows."""
+    alone = contrast.alone(run, pairs)
     towers = contrastive.towers(encoder, alone, tokenizer.size + 1).to(ranks.device)
-    mixture = Mixture(pairs, alone, tokenizer, ranks.rank, ranks.world, size=encoder.size)
+    mixture = Mixture(
+        pairs,
+        alone,
+        tokenizer,
+        ranks.rank,
+        ranks.world,
+        size=encoder.size,
+        colour=encoder.mean,
+    )
     stream = batches(mixture, 0, run.vision.steps, run.train.workers)
     return contrastive.fit(towers, contrastive.adam(towers, alone), stream, alone)
 
@@ -274,7 +293,7 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
     """Lets SIGTERM and SIGINT end training after the update under way; a second one ends it at once."""
 
     def stop(number: int, _frame: object) -> None:
-        trainer.stopping = True
+        trainer.stop_asked = True
         signal.signal(number, before[signal.Signals(number)])
 
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
@@ -323,6 +342,11 @@ def caption(
     seeds = range(len(prompts))
     texts = generate(model, tokenizer, prompts, beams=beams, top_p=top_p, limit=most, seeds=seeds)
     return [text.strip() for text in texts]
+
+
+def export(run: Path, output: Path) -> None:
+    """Writes a folder with every weight of a finished run, the frozen ones too."""
+    checkpoint.export(run, output)
 
 
 def _picture(path: Path, size: int, colour: images.Colour) -> images.Pixels:

@@ -21,8 +21,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
+from m3w_builder.flamingo.attention import Attention
 from m3w_builder.flamingo.data.batch import Batch
-from m3w_builder.flamingo.model import Flamingo, GatedCrossAttention, Resampler
+from m3w_builder.flamingo.model import (
+    Flamingo,
+    GatedCrossAttention,
+    Resampler,
+    ResamplerLayer,
+)
 from m3w_builder.flamingo.vision import Encoder
 
 FROZEN, TRAINED, FROZEN_INPUT = 4, 6, 4  # FLOP per weight and row
@@ -56,7 +62,7 @@ class Flops:
 
     @property
     def total(self) -> float:
-        return sum(asdict(self).values())
+        return self.vision + self.resampler + self.bridges + self.lm + self.head
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,50 +116,50 @@ def of_batch(model: Flamingo, batch: Batch, one: Frame) -> Flops:
 
 def of_rows(model: Flamingo, n: Rows, one: Frame) -> Flops:
     """Returns the same from the counts of a batch."""
-    latents = len(n.times) * model.resampler.latents.shape[0]
+    latents = model.resampler.latents.shape[0]  # of a medium
+    bridges = (b for b in model.bridges if isinstance(b, GatedCrossAttention))
     return Flops(
         vision=sum(n.times) * one.flops,
         resampler=_resampler(model.resampler, n, one.cells, latents),
-        bridges=sum(_bridge(bridge, n, latents) for bridge in model.bridges),
+        bridges=sum(_bridge(bridge, n, latents) for bridge in bridges),
         lm=_language(model.lm, n),
         head=_head(model, n),
     )
 
 
-def _resampler(resampler: Resampler, n: Rows, cells: int, latents: int) -> float:
-    features = sum(n.times) * cells
+def _resampler(resampler: Resampler, n: Rows, cells: int, each: int) -> int:
+    features, latents = sum(n.times) * cells, len(n.times) * each
     total = FROZEN_INPUT * weights(resampler.project) * features
-    each = latents // max(1, len(n.times))  # of a medium
-    keys = sum(each * (t * cells + each) for t in n.times)  # pairs of a query and a key
+    pairs = sum(each * (t * cells + each) for t in n.times)
     for layer in resampler.layers:
-        attention = layer.attention
-        total += TRAINED * weights(attention.q, attention.out, layer.ffw) * latents
-        total += TRAINED * weights(attention.kv) * (features + latents)
-        total += ATTENTION * attention.q.out_features * keys
-    return float(total)
+        if isinstance(layer, ResamplerLayer):
+            total += _attention(layer.attention, latents, features + latents, pairs)
+            total += TRAINED * weights(layer.ffw) * latents
+    return total
 
 
-def _bridge(bridge: GatedCrossAttention, n: Rows, latents: int) -> float:
-    attention, each = bridge.attention, latents // max(1, len(n.times))
-    return float(
-        TRAINED * weights(attention.q, attention.out) * n.seeing
-        + TRAINED * weights(attention.kv) * latents
-        + ATTENTION * attention.q.out_features * n.seeing * each
-        + TRAINED * weights(bridge.ffw) * n.tokens
-    )
+def _bridge(bridge: GatedCrossAttention, n: Rows, each: int) -> int:
+    seen = _attention(bridge.attention, n.seeing, len(n.times) * each, n.seeing * each)
+    return seen + TRAINED * weights(bridge.ffw) * n.tokens
 
 
-def _language(lm: PreTrainedModel, n: Rows) -> float:
+def _attention(attention: Attention, queries: int, context: int, pairs: int) -> int:
+    """`pairs` is how often a query meets a key."""
+    projections = weights(attention.q, attention.out) * queries + weights(attention.kv) * context
+    return TRAINED * projections + ATTENTION * attention.q.out_features * pairs
+
+
+def _language(lm: PreTrainedModel, n: Rows) -> int:
     config = lm.config.get_text_config()
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    channels = config.num_hidden_layers * config.num_attention_heads * head
+    channels: int = config.num_hidden_layers * config.num_attention_heads * head
     blocks = weights(lm) - weights(lm.get_output_embeddings())
-    return float(FROZEN * blocks * n.tokens + ATTENTION * channels * n.squares)
+    return FROZEN * blocks * n.tokens + ATTENTION * channels * n.squares
 
 
-def _head(model: Flamingo, n: Rows) -> float:
+def _head(model: Flamingo, n: Rows) -> int:
     known = weights(model.lm.get_output_embeddings())
-    return float((FROZEN * known + TRAINED * len(model.eoc_out)) * n.labelled)
+    return (FROZEN * known + TRAINED * len(model.eoc_out)) * n.labelled
 
 
 def weights(*modules: nn.Module) -> int:

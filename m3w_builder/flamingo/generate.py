@@ -4,21 +4,23 @@ transformers' own generation runs, with the LM's keys cached; the media are seen
 and values in every bridge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from inspect import signature
 from random import Random
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.data.tokens import Tokenizer
 from m3w_builder.flamingo.model import Flamingo, Sight
 
 CANDIDATES = 64  # continuations that are scored side by side
+Following = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def generate(
     its own seed; beam search with several beams. At least `least` and at most `limit` tokens. New
     text looks at what the prompt's last token sees.
     """
+    assert top_p is None or beams == 1
     ids, phi, mask, media = _left_padded(prompts, tokenizer.eos, model.device)
     room = getattr(model.lm.config, "max_position_embeddings", None)
     limit = min(limit, room - ids.shape[1]) if room else limit
@@ -118,49 +121,64 @@ def likelihood(
 ) -> list[float]:
     """Returns the sum of the log-probabilities of each continuation's tokens, in nats.
 
-    The prompt is passed once, whatever the number of continuations.
+    The prompt is passed once, whatever the number of continuations, where the LM keeps all it needs.
     """
     if not all(continuations):
         raise TrainError("continuation: expected at least one token, found none")
-    phi = torch.tensor([prompt.phi], device=model.device)
-    sight = Sight(prompt.media, phi, model.shape, keys={})
+    following = _cached(model, prompt) if model.packs else _whole(model, prompt)
     scores = list[float]()
-    with model.eyes.on(sight):
-        ids = torch.tensor([prompt.ids], device=model.device)
-        known = model.lm(input_ids=ids, past_key_values=DynamicCache(), use_cache=True)
-    with model.eyes.on(sight.after()):
-        for start in range(0, len(continuations), CANDIDATES):
-            rows = continuations[start : start + CANDIDATES]
-            scores += _score(model, rows, known, len(prompt.ids))
+    for start in range(0, len(continuations), CANDIDATES):
+        ids, real = _right_padded(continuations[start : start + CANDIDATES], model.device)
+        found = following(ids[:, :-1]).float().log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+        scores += found.where(real, 0.0).sum(-1).tolist()
     return scores
 
 
-def _score(
-    model: Flamingo, rows: Sequence[Sequence[int]], known: "object", length: int
-) -> list[float]:
-    """Returns the log-probability of each row after what is in the cache of `known`."""
-    width = max(map(len, rows))
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    real = torch.zeros(len(rows), width, dtype=torch.bool)
+def _cached(model: Flamingo, prompt: Prompt) -> Following:
+    """Returns the logits [n, w + 1, V] after the prompt and after each of w more tokens int64[n, w]."""
+    ids = torch.tensor([prompt.ids], device=model.device)
+    phi = torch.tensor([prompt.phi], device=model.device)
+    sight = Sight(prompt.media, phi, model.shape, keys={})
+    lm: Any = model.lm
+    # transformers renamed `past_key_values` in the course of its version 5.
+    name = "cache" if "cache" in signature(lm.forward).parameters else "past_key_values"
+    with model.eyes.on(sight):
+        known = lm(input_ids=ids, use_cache=True)
+
+    def following(ids: Tensor) -> Tensor:
+        first: Tensor = known.logits[:, -1:].expand(len(ids), -1, -1)
+        if not ids.shape[1]:
+            return first
+        cache = deepcopy(known[name])
+        cache.reorder_cache(ids.new_zeros(len(ids)))  # every row goes on from the one there is
+        places = torch.arange(ids.shape[1], device=ids.device) + len(prompt.ids)
+        options = {name: cache, "position_ids": places.expand(len(ids), -1), "use_cache": True}
+        with model.eyes.on(sight.after()):
+            return torch.cat([first, lm(input_ids=ids, **options).logits], dim=1)
+
+    return following
+
+
+def _whole(model: Flamingo, prompt: Prompt) -> Following:
+    """Returns the same by full passes, for recurrent LMs and such."""
+
+    def following(ids: Tensor) -> Tensor:
+        before, looks = (ids.new_tensor(x).expand(len(ids), -1) for x in (prompt.ids, prompt.phi))
+        phi = torch.cat([looks, looks[:, -1:].expand(ids.shape)], dim=1)
+        logits: Tensor = model(torch.cat([before, ids], dim=1), phi, prompt.media)
+        return logits[:, len(prompt.ids) - 1 :]
+
+    return following
+
+
+def _right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns ids int64[n, w] and bool[n, w]: is it a token; no token attends to what comes later."""
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    real = torch.zeros_like(ids, dtype=torch.bool)
     for number, row in enumerate(rows):
         ids[number, : len(row)] = torch.tensor(row)
         real[number, : len(row)] = True
-    ids, real = ids.to(model.device), real.to(model.device)
-    logits = known.logits[:, -1:].float().expand(len(rows), -1, -1)  # type: ignore[attr-defined]
-    if width > 1:  # padding is on the right: nothing that counts attends to it
-        cache = deepcopy(known.past_key_values)  # type: ignore[attr-defined]
-        cache.batch_repeat_interleave(len(rows))
-        places = torch.arange(length, length + width - 1, device=model.device)
-        more = model.lm(
-            input_ids=ids[:, :-1],
-            position_ids=places.expand(len(rows), -1),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        logits = torch.cat([logits, more.logits.float()], dim=1)
-    found = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
-    sums: list[float] = found.where(real, 0.0).sum(-1).tolist()
-    return sums
+    return ids.to(device), real.to(device)
 
 
 def _left_padded(

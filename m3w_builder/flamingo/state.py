@@ -14,12 +14,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from m3w_builder.errors import TrainError
-from m3w_builder.files import atomic, writable
+from m3w_builder.flamingo.checkpoint import write_tensors
 from m3w_builder.flamingo.parallel import gathered
 from m3w_builder.flamingo.train import Progress, Trainer
 
@@ -35,8 +34,8 @@ def save(folder: Path, trainer: Trainer) -> None:
         return
     progress = trainer.progress
     about = json.dumps({"step": progress.step, "rejected": dict(progress.rejected)})
-    with writable(folder), atomic(folder / FILE) as temporary:
-        save_file({**tensors, DICE: torch.get_rng_state()}, temporary, {"progress": about})
+    dice = {DICE: torch.get_rng_state()}
+    write_tensors(folder / FILE, {**tensors, **dice}, {"progress": about})
 
 
 def load(folder: Path, trainer: Trainer) -> bool:

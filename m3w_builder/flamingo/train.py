@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import AdamW
 
 from m3w_builder.errors import TrainError
+from m3w_builder.flamingo import flops
 from m3w_builder.flamingo.config import Run, Training
 from m3w_builder.flamingo.data.batch import Batch
 from m3w_builder.flamingo.model import Flamingo, whole
@@ -66,19 +68,22 @@ class Sizes:
     text: float = 0  # tokens, padding aside
     frames: float = 0
     rejected: float = 0  # samples
+    flops: float = 0  # of the forward and backward passes; 0 where the device's peak is not known
 
     @classmethod
-    def of(cls, batch: Batch) -> "Sizes":
+    def of(cls, batch: Batch, flops: float = 0) -> "Sizes":
         return cls(
             tokens=int(batch.loss[:, 1:].sum()),
             sequences=len(batch),
             text=int((batch.documents > 0).sum()),
             frames=sum(batch.times),
             rejected=sum(batch.rejected.values()),
+            flops=flops,
         )
 
     def values(self) -> list[float]:
-        return [self.tokens, self.sequences, self.text, self.frames, self.rejected]
+        """Returns the numbers in the order of the fields."""
+        return [self.tokens, self.sequences, self.text, self.frames, self.rejected, self.flops]
 
 
 @dataclass(slots=True)
@@ -92,7 +97,8 @@ class Progress:
 class Trainer:
     """A model, its optimiser and its progress, on one rank of several.
 
-    `weights` is lambda by dataset. `stopping`, set on any rank, ends `fit` after the update under way.
+    `weights` is lambda by dataset. `stop_asked`, set on any rank at any time, ends `fit` after an update:
+    all ranks agree on which, and are `stopping` then.
     """
 
     def __init__(
@@ -101,11 +107,13 @@ class Trainer:
         self.model, self.run, self.weights = model, run, weights
         self.ranks = ranks or Ranks()
         self.progress = Progress()
-        self.stopping = False
+        self.stop_asked = self.stopping = False
         self.objective = Objective(model.to(self.ranks.device))
         model.checkpointing = run.train.checkpointing
         if run.train.precision == "bf16":
             model.store_frozen(torch.bfloat16)
+        self.peak = peak(self.ranks.device) if run.train.precision == "bf16" else None
+        self.frame = flops.frame(model.vision) if self.peak else None
         if run.train.compile:
             for module in units(model):
                 module.compile(dynamic=True)
@@ -122,7 +130,9 @@ class Trainer:
         stream = iter(batches)
         for step in range(self.progress.step, self.run.train.steps):
             started = time.perf_counter()
-            found = next(stream)
+            found = next(stream, None)
+            if found is None:
+                return
             waited = time.perf_counter() - started
             with enough_memory():
                 row, sizes = self.update(found, apart=step % NORMS_EVERY == 0)
@@ -133,7 +143,7 @@ class Trainer:
                 **row,
                 "gates": self.model.gates(),
                 "rejected": dict(self.progress.rejected),
-                **speed(sizes, time.perf_counter() - started, waited, self.ranks.device),
+                **self._speed(sizes, time.perf_counter() - started, waited),
             }
             if self.stopping:
                 return
@@ -156,7 +166,9 @@ class Trainer:
                 parameter.grad = gradient
         else:
             self.ranks.add_gradients(self.learnt)
-        found = self.ranks.sum(torch.stack(list(sums.values())).tolist())
+        own = torch.stack(list(sums.values())).tolist()
+        *found, stops = self.ranks.sum([*own, float(self.stop_asked)])
+        self.stopping = stops > 0
         totals = dict(zip(sums, found, strict=True))
         self._finite({f"loss of {name}": total for name, total in totals.items()})
         norm, rate = self._step()
@@ -175,13 +187,10 @@ class Trainer:
         return max(1.0, sizes.sequences if self.run.train.reduction == "sum" else sizes.tokens)
 
     def _sizes(self, batches: Batches) -> dict[str, Sizes]:
-        """Returns the sizes of each dataset's batch over all ranks; learns whether any rank stops."""
-        own = [Sizes.of(batch).values() for batch in batches.values()]
-        found = self.ranks.sum([*(v for values in own for v in values), float(self.stopping)])
-        self.stopping = found.pop() > 0
-        width = len(found) // max(1, len(own))
-        parts = [found[i : i + width] for i in range(0, len(found), width)]
-        sizes = {name: Sizes(*part) for name, part in zip(batches, parts, strict=True)}
+        """Returns the sizes of each dataset's batch over all ranks; counts what they rejected."""
+        own = [Sizes.of(batch, self._flops(batch)).values() for batch in batches.values()]
+        found = iter(self.ranks.sum([value for values in own for value in values]))
+        sizes = {n: Sizes(*islice(found, len(v))) for n, v in zip(batches, own, strict=True)}
         if any(one.rejected for one in sizes.values()):
             reasons = Counter(
                 {f"{n}/{r}": k for n, batch in batches.items() for r, k in batch.rejected.items()}
@@ -195,7 +204,7 @@ class Trainer:
             batch = seen(batch)
             scale *= self.ranks.world  # FSDP2 averages over the ranks where a sum is meant
         elif not batch.loss[:, 1:].any():
-            return torch.zeros(())
+            return torch.zeros((), device=self.ranks.device)
         with self._precision():
             loss: Tensor = self.objective(batch.to(self.ranks.device))
         (scale * loss).backward()  # type: ignore[no-untyped-call]
@@ -218,6 +227,23 @@ class Trainer:
             new, parameter.grad = parameter.grad, None
             both.append(old if new is None else new if old is None else old.add_(new))
         return both
+
+    def _flops(self, batch: Batch) -> float:
+        return flops.of_batch(self.model, batch, self.frame).total if self.frame else 0.0
+
+    def _speed(self, sizes: Sizes, seconds: float, waited: float) -> Row:
+        """Returns how fast an update was on all ranks together, for the log."""
+        row: Row = {
+            "seconds": round(seconds, 4),
+            "waited": round(waited, 4),  # for data, of those seconds
+            "tokens_per_second": round(sizes.text / seconds, 1),
+            "images_per_second": round(sizes.frames / seconds, 1),
+        }
+        if self.peak:
+            row["mfu"] = flops.mfu(sizes.flops, seconds, self.peak * self.ranks.world)
+        if self.ranks.device.type == "cuda":
+            row["gpu_bytes"] = torch.cuda.max_memory_allocated(self.ranks.device)
+        return row
 
     def _finite(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
@@ -279,24 +305,14 @@ def seen(batch: Batch) -> Batch:
         positions=longer(batch.positions, 0),
         documents=longer(batch.documents, 1),
         loss=longer(batch.loss, 0),
-        frames=torch.cat(
-            [batch.frames, torch.zeros_like(batch.frames[:1]).new_zeros(1, *batch.frames.shape[1:])]
-        ),
+        frames=torch.cat([batch.frames, batch.frames.new_zeros(1, *batch.frames.shape[1:])]),
         times=[*batch.times, 1],
     )
 
 
-def speed(sizes: Sizes, seconds: float, waited: float, device: torch.device) -> Row:
-    """Returns how fast an update was, for the log."""
-    row: Row = {
-        "seconds": round(seconds, 4),
-        "waited": round(waited, 4),
-        "tokens_per_second": round(sizes.text / seconds, 1),
-        "images_per_second": round(sizes.frames / seconds, 1),
-    }
-    if device.type == "cuda":
-        row["gpu_bytes"] = torch.cuda.max_memory_allocated(device)
-    return row
+def peak(device: torch.device) -> float | None:
+    """Returns the FLOP/s of dense bf16 that a device can do, None where that is not known: a CPU."""
+    return flops.peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
 
 
 @contextmanager
@@ -305,9 +321,9 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one; of a CPU there is no class
-        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
-            raise TrainError(
-                "out of memory: lower train.batch or examples.length, or set"
-                " train.checkpointing = true"
-            ) from error
-        raise
+        cpu = any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
+        if not cpu and not isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise TrainError(
+            "out of memory: lower train.batch or examples.length, or set train.checkpointing = true"
+        ) from error

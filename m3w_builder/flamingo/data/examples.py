@@ -117,7 +117,8 @@ def _digests(info: Any, parts: Sequence[str]) -> tuple[str, ...]:
     frames = about.get("frames")
     if not isinstance(frames, list):
         return (str(about.get("sha256") or ""),) * len(parts)
-    known = {f.get("name"): str(f.get("sha256") or "") for f in frames if isinstance(f, dict)}
+    named = [f for f in frames if isinstance(f, dict) and isinstance(f.get("name"), str)]
+    known = {frame["name"]: str(frame.get("sha256") or "") for frame in named}
     return tuple(known.get(part, "") for part in parts)
 
 
@@ -148,7 +149,7 @@ def _in_order(tags: Sequence[Tag]) -> None:
     names them in another order puts pictures behind the wrong words.
     """
     names = [tag.parts[0].partition(".")[0] for tag in tags]
-    if all(name.isdecimal() for name in names):
+    if all(name.isdecimal() and len(name) < 19 for name in names):
         numbers = [int(name) for name in names]
         if any(a >= b for a, b in pairwise(numbers)):
             raise SampleError("misordered_images", f"parts {', '.join(names[:8])}")

@@ -42,52 +42,70 @@ class Cache:
     def opened(self, name: str, fetch: Callable[[], bytes]) -> Iterator[int]:
         """Yields a descriptor of the bytes called `name`, fetched by one process if none has them.
 
-        It stays readable whatever is removed meanwhile.
+        It stays readable whatever is removed meanwhile. `fetch` must not ask this cache for anything: other
+        names share its lock.
         """
-        path = self.folder / sha256(name.encode()).hexdigest()
+        path = self._path(name)
         file = _descriptor(path)
         if file is None:
-            with self._waiting(path.name):
+            with self._waiting(path.name[:LOCK_DIGITS]):
                 file = _descriptor(path)  # another process may have been faster
                 if file is None:
-                    data = fetch()
-                    with atomic(path) as temporary:
-                        temporary.write_bytes(data)
-                    file = os.open(path, os.O_RDONLY)
-                    with self._waiting("trim"):
-                        self._trim(path.name)
+                    file = self._written(path, fetch())
         try:
             os.utime(file)  # used now
             yield file
         finally:
             os.close(file)
 
+    def get(self, name: str) -> bytes | None:
+        """Returns the bytes called `name`, None where they are not here."""
+        file = _descriptor(self._path(name))
+        if file is None:
+            return None
+        with os.fdopen(file, "rb") as found:
+            return found.read()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keeps bytes under a name."""
+        os.close(self._written(self._path(name), data))
+
     def holds(self, name: str) -> bool:
         """Says whether bytes are here already."""
-        return (self.folder / sha256(name.encode()).hexdigest()).exists()
+        return self._path(name).exists()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / sha256(name.encode()).hexdigest()
+
+    def _written(self, path: Path, data: bytes) -> int:
+        """Returns a descriptor of bytes that are written now, opened before others may remove them."""
+        with atomic(path) as temporary:
+            temporary.write_bytes(data)
+            file = os.open(temporary, os.O_RDONLY)
+        with self._waiting("trim"):
+            self._trim(self.limit - len(data), path.name)
+        return file
 
     @contextmanager
-    def _waiting(self, name: str) -> Iterator[None]:
-        """Holds the lock of `name`, whoever has it now; few files are enough for all names."""
-        lock = self.folder / "locks" / (name[:LOCK_DIGITS])
-        make_folder(lock.parent)
-        with writable(lock.parent):
-            opened = lock.open("a")
+    def _waiting(self, lock: str) -> Iterator[None]:
+        """Holds a lock, whoever has it now."""
+        path = make_folder(self.folder / "locks") / f"lock-{lock}"
+        with writable(path.parent):
+            opened = path.open("a")
         with opened as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _trim(self, newest: str) -> None:
-        """Removes the files used least recently until the rest fit."""
+    def _trim(self, room: int, newest: str) -> None:
+        """Removes the files used least recently until the others, but for the newest, fit."""
         files = [
             (entry.stat(), entry.path)
             for entry in _entries(self.folder)
             if entry.name != newest and not entry.name.startswith(TEMPORARY)
         ]
         left = sum(status.st_size for status, _ in files)
-        left += (self.folder / newest).stat().st_size
         for status, path in sorted(files, key=lambda file: (file[0].st_mtime_ns, file[1])):
-            if left <= self.limit:
+            if left <= room:
                 return
             Path(path).unlink(missing_ok=True)
             left -= status.st_size
@@ -173,13 +191,9 @@ class Far:
                 with self.cache.opened(name, ask) as file:
                     return os.pread(file, length, offset - start)
             except _RangesIgnored as answer:
-                self._keep(answer.data)
+                self.cache.put(self._name("whole"), answer.data)
         with self.cache.opened(self._name("whole"), self._all) as file:
             return os.pread(file, length, offset)
-
-    def _keep(self, data: bytes) -> None:
-        with self.cache.opened(self._name("whole"), lambda: data):
-            pass
 
     def _name(self, what: str) -> str:
         return f"{self.url} {self.state} {what}"

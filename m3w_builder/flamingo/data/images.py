@@ -24,6 +24,7 @@ Colour = Sequence[float]  # RGB in 0..1
 # Mean and deviation of natural images (the ImageNet statistics most encoders use).
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+READY = ("RGB", "RGBA", "L", "P")  # modes that convert to RGB as they are
 GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue are (ITU-R 601)
 REDUCING_GAP = (
     2.0  # one many times too large is reduced first: 53 dB from the full filter, 0.3 of its time
@@ -60,7 +61,9 @@ def load(data: bytes, size: int, colour: Colour = MEAN, change: Change = AS_IT_I
     turn = decoder.orientation(image.info.get("exif", b""))
     if isinstance(image, JpegImageFile):
         image.draft("RGB", fitted(image.size, size))
-    picture = decoder.decoded(image, kind, turn=1)
+    with decoder.decoding(kind):
+        image.load()
+    picture = image if image.mode in READY else decoder.decoded(image, kind, turn=1)
     return fit(picture, size, colour, change, turn)
 
 
@@ -76,11 +79,7 @@ def fit(
     The padding keeps its colour: the change is made before there is any.
     """
     fits = fitted(picture.size, size)
-    mode = "RGBA" if picture.has_transparency_data else "RGB"  # palettes cannot be scaled
-    plain = picture if picture.mode == mode else picture.convert(mode)
-    small = plain.resize(fits, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
-    if mode == "RGBA":  # what is transparent shows the white of a page
-        small = Image.alpha_composite(Image.new(mode, fits, "white"), small).convert("RGB")
+    small = rgb(picture).resize(fits, Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
     if turn in decoder.UPRIGHT:
         small = small.transpose(decoder.UPRIGHT[turn])
     small = augment(small, change)
@@ -112,3 +111,13 @@ def augment(picture: Image.Image, change: Change) -> Image.Image:
     colours = scale * (saturation * np.eye(3) + (1 - saturation) * GREY)
     moved = np.full((3, 1), (1 - change.contrast) * change.brightness * mean.item())
     return picture.convert("RGB", tuple(np.hstack([colours, moved]).ravel().tolist()))
+
+
+def rgb(picture: Image.Image) -> Image.Image:
+    """Returns a picture in RGB; what is transparent shows the white of a page."""
+    if not picture.has_transparency_data:
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
+    layer = picture.convert("RGBA")
+    page = Image.new("RGB", layer.size, "white")
+    page.paste(layer, mask=layer.getchannel("A"))  # half the time of scaling four channels
+    return page

@@ -94,11 +94,11 @@ def of(file: File) -> Index:
     table = None if data is None else _parsed(data, file.url)
     if table is None:
         name = f"{file.url} {file.state} members"
-        with (
-            file.cache.opened(name, lambda: _walked(file)) as kept,
-            open(kept, "rb", closefd=False) as own,
-        ):
-            table = pq.read_table(own)
+        found = file.cache.get(name)
+        if found is None:
+            found = _walked(file)
+            file.cache.put(name, found)
+        table = pq.read_table(BytesIO(found))
     return Index(table.combine_chunks())
 
 

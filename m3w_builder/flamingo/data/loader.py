@@ -10,9 +10,11 @@ workers. A bad sample leaves a gap, counted by its reason.
 """
 
 import multiprocessing
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -153,7 +155,7 @@ def batches(mixture: Mixture, start: int, stop: int, workers: int = 0) -> Iterat
         ahead = {
             "prefetch_factor": PREFETCH,
             "multiprocessing_context": _context(),
-            "worker_init_fn": _calm,
+            "worker_init_fn": _bound,
         }
     loader = DataLoader(
         _Careful(mixture),
@@ -190,9 +192,21 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _calm(_: int) -> None:
-    """Leaves Ctrl-C to the main process, which ends its update and saves: it still needs the batches."""
+def _bound(_: int) -> None:
+    """Leaves Ctrl-C to the main process, which still needs batches to end its update; ends when that ends.
+
+    torch's own watch looks for another parent, and would wait for ever: a worker keeps its parent, the
+    fork server, alive. A trainer that was killed would leave both behind.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_the_trainer, daemon=True).start()
+
+
+def _end_with_the_trainer() -> None:
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os._exit(1)
 
 
 class _Careful(Dataset[Batches | M3WError]):

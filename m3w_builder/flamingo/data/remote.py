@@ -3,7 +3,6 @@
 http(s):// takes the package aiohttp, gs:// gcsfs, s3:// s3fs.
 """
 
-import asyncio
 import errno
 import sys
 import time
@@ -81,19 +80,31 @@ def attempted(url: str, ask: Callable[[], Any]) -> Any:
             time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
         try:
             return ask()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise  # asking again does not bring it
         except _failures() as error:
-            # Object stores say "forbidden" of what is missing to those who may not list.
-            if isinstance(error, PermissionError) or getattr(error, "status", 0) in ABSENT:
+            last = _cause(error)
+            if _is_absent(last):
                 raise FileNotFoundError(
                     errno.ENOENT, "missing, or not ours to read", url
                 ) from error
-            last = error
     what = " ".join(str(last).split())[:160] or type(last).__name__
     raise TrainError(f"{url}: cannot be read after {ATTEMPTS} attempts: {what}") from last
 
 
+def _cause(error: Exception) -> Exception:
+    """Returns what failed: asked for a file's length, fsspec says of every failure that there is no file."""
+    found = error.__cause__
+    return found if isinstance(error, FileNotFoundError) and isinstance(found, Exception) else error
+
+
+def _is_absent(error: Exception) -> bool:
+    """Says whether asking again does not bring a file.
+
+    Object stores say "forbidden" of what is missing to those who may not list.
+    """
+    kinds = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+    return isinstance(error, kinds) or getattr(error, "status", 0) in ABSENT
+
+
 def _failures() -> tuple[type[Exception], ...]:
     loaded = [(sys.modules[name], error) for name, error in FAILURES if name in sys.modules]
-    return (OSError, asyncio.TimeoutError, *(getattr(module, error) for module, error in loaded))
+    return (OSError, *(getattr(module, error) for module, error in loaded))

@@ -5,6 +5,7 @@ with fewer samples than the dataset has, without a word.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ def kinds(where: str) -> dict[Kind, list[Shard]]:
 
 
 def _named(where: str) -> Iterator[Shard]:
+    where = os.path.expanduser(where)
     name = where.rpartition("/")[2]
     if name.endswith(".txt"):
         yield from _list(where)

@@ -92,9 +92,16 @@ class Tokenizer:
         """Returns a saved tokenizer; raises TrainError."""
         try:
             ids = json.loads(_beside(path).read_text(encoding="utf-8"))
-            return cls(Backend.from_str(path.read_text(encoding="utf-8")), **ids)
+            return cls(_parsed(path.read_text(encoding="utf-8")), **ids)
         except (OSError, ValueError, TypeError) as error:
             raise TrainError(f"{path}: expected a tokenizer of a run: {error}") from error
+
+
+def _parsed(text: str) -> Backend:
+    try:
+        return Backend.from_str(text)
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ValueError(str(error)) from error
 
 
 def _beside(path: Path) -> Path:

@@ -74,6 +74,8 @@ class Evaluation:
 
     def _asked(self, case: Case, shots: int) -> Asked:
         try:
+            if not case.output.strip():
+                raise CaseError("no_reference")
             self._sights.want(case.media)
             examples = self._shots(case, shots)
             room = max(map(len, self._continuations(case))) if self.task.closed else self._limit
@@ -174,6 +176,7 @@ def dispersed(labels: Sequence[str], scores: Sequence[Sequence[float]]) -> Row:
     return {
         "prediction": labels[best],
         "scores": {labels[i]: mean[i] for i in listed},
+        "orders": len(scores),
         "agreement": votes[best] / len(scores),
         "entropy": _entropy(votes),
     }
@@ -183,7 +186,12 @@ def agreed(texts: Sequence[str]) -> Row:
     """Returns the text that most orders give, the first of equally frequent ones, and how many do."""
     votes = Counter(texts)
     text, count = votes.most_common(1)[0]
-    return {"prediction": text, "agreement": count / len(texts), "entropy": _entropy(votes)}
+    return {
+        "prediction": text,
+        "orders": len(texts),
+        "agreement": count / len(texts),
+        "entropy": _entropy(votes),
+    }
 
 
 def _entropy(votes: Counter[Any]) -> float:

@@ -63,7 +63,6 @@ class Task:
     metric: Metric
     load: Callable[[Path, str], Cases]  # folder, split of the query
     split: str  # that the paper evaluates on
-    layout: str  # of a copy, for people
     queries: int = (
         0  # cases that are asked unless told otherwise, of a closed set per class; 0 = all
     )

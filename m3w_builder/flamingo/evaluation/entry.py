@@ -110,7 +110,8 @@ class Described:
 
     image: str
     caption: str
-    agreement: float  # share of the orders of the shots that give this very answer
+    orders: int  # of the shots that were tried; one alone says nothing of the confidence
+    agreement: float  # share of them that give this very answer
     entropy: float  # of the answers of all orders, in nats
     shots: tuple[str, ...]
 
@@ -131,7 +132,7 @@ def describe(
     if task.form == "question":
         raise InputError(f"{folder}: expected captions or classes as examples, found questions")
     copy = tasks.load(task, folder)
-    query = [Case(str(path), Media(path)) for path in dict.fromkeys(pictures)]
+    query = [Case(str(path), Media(path), ("?",)) for path in dict.fromkeys(pictures)]
     asked = {case.media.path.resolve() for case in query}
     support = [case for case in copy.query if case.media.path.resolve() not in asked]
     if len(support) < shots:
@@ -153,9 +154,8 @@ def _readable(row: Row) -> Row:
 
 
 def _described(row: Row) -> Described:
-    return Described(
-        row["id"], row["prediction"], row["agreement"], row["entropy"], tuple(row["shots"])
-    )
+    sure = (row["orders"], row["agreement"], row["entropy"])
+    return Described(row["id"], row["prediction"], *sure, tuple(row["shots"]))
 
 
 @contextmanager

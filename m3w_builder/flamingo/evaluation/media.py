@@ -34,18 +34,18 @@ def frames(media: Media, size: int, colour: Sequence[float]) -> list[Pixels]:
 
 def _encoded(media: Media, size: int) -> list[bytes]:
     try:
-        if media.spans:
-            return _read(media.path, middle(media.spans))
-        if media.kind == "image":
-            return [media.path.read_bytes()]
-        return _sampled(media.path, size)
-    except OSError as error:
-        raise MediaError("missing_media", f"{media.key}: {error.strerror}") from error
+        with media.path.open("rb") as file:
+            if media.spans:
+                return _read(file.fileno(), media.path, middle(media.spans))
+            if media.kind == "image":
+                return [file.read()]
+    except (OSError, ValueError) as error:  # a name with a null byte, too
+        raise MediaError("missing_media", f"{media.key}: {error}") from error
+    return _sampled(media.path, size)
 
 
-def _read(path: Path, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-    with path.open("rb") as file:
-        found = [os.pread(file.fileno(), length, offset) for offset, length in spans]
+def _read(file: int, path: Path, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+    found = [os.pread(file, length, offset) for offset, length in spans]
     if any(len(data) < length for data, (_, length) in zip(found, spans, strict=True)):
         raise MediaError("truncated_shard", str(path))
     return found

@@ -39,6 +39,8 @@ def evaluate(
 
     Rank r of W asks cases r, r + W, ...: none twice, none padded. Raises InputError where no case can be asked.
     """
+    if task.metric == "cider":
+        cider([], [])  # what is missing is told before the work, not after it
     cases = disjoint(copy, task, settings)
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     alike = similar(subject, cases, cache, tick) if settings.rices and any(settings.shots) else None

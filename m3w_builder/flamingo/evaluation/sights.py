@@ -23,7 +23,8 @@ from m3w_builder.flamingo.evaluation.shots import Features
 from m3w_builder.flamingo.evaluation.subject import Subject
 
 KEPT = 2048  # media whose latents are kept: 0.8 GB of Flamingo-3B's in fp32
-AT_ONCE = 32  # media that are decoded before the encoder sees them
+AT_ONCE = 32  # media that are decoded before their features are computed
+WAITING = 512  # frames that wait to be seen: 150 MB at 320 pixels
 
 
 class Sights:
@@ -48,14 +49,19 @@ class Sights:
                 self._bad[media.key] = error
                 raise
             self._waiting[media.key] = found
+            if sum(map(len, self._waiting.values())) >= WAITING:
+                self._look()
 
     def get(self, media: Sequence[Media]) -> Tensor:
         """Returns [m, R, V] of media that were wanted; all that wait are seen together."""
+        self._look()
+        return torch.stack([self._seen[one.key] for one in media])
+
+    def _look(self) -> None:
         if self._waiting:
             latents = self._subject.see(list(self._waiting.values()))
             self._seen.update(zip(self._waiting, latents, strict=True))
             self._waiting.clear()
-        return torch.stack([self._seen[one.key] for one in media])
 
     def forget(self) -> None:
         """Forgets what is more than is kept; not while prompts are made."""

@@ -28,7 +28,7 @@ def disjoint(cases: Cases, task: Task, settings: Settings) -> Cases:
     count = task.queries if settings.queries is None else settings.queries
     chosen = Cases(
         _sampled(query, count, settings.seed, labelled),
-        _sampled(support, size, settings.seed, labelled),
+        _sampled([c for c in support if c.output.strip()], size, settings.seed, labelled),
         cases.labels,
     )
     most = max(settings.shots)

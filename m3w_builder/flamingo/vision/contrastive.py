@@ -112,10 +112,11 @@ def pair_loss(model: Towers, batch: Batch, smoothing: float, taken: Tensor | Non
     own = first + torch.arange(len(images), device=images.device)
     allowed = comparable(named, all_named)
     allowed[torch.arange(len(own)), own] = True
-    rows = [
-        cross_entropy(model.beta() * a @ b.T, own, allowed, smoothing)
-        for a, b in ((images, all_texts), (texts, all_images))
-    ]
+    with torch.autocast(images.device.type, enabled=False):  # cosines in full precision
+        rows = [
+            cross_entropy(model.beta() * a @ b.T, own, allowed, smoothing)
+            for a, b in ((images, all_texts), (texts, all_images))
+        ]
     return torch.stack(rows).mean(dim=0).sum() / max(1, len(all_images)) * ranks.world()
 
 
@@ -141,7 +142,10 @@ def comparable(rows: Tensor, columns: Tensor) -> Tensor:
 def identities(batch: Batch) -> Tensor:
     """Returns int64[M, 2]: hashes of the text, as the tower reads it, and of the picture of each pair."""
     ids, phi = batch.ids.cpu(), batch.phi.cpu()
-    texts = [ids[phi == m + 1].numpy().tobytes() for m in range(len(batch.times))]
+    tokens, owners = ids[phi > 0], phi[phi > 0] - 1
+    counts = owners.bincount(minlength=len(batch.times)).tolist()
+    by_text = torch.split(tokens[owners.argsort(stable=True)], counts)
+    texts = [text.numpy().tobytes() for text in by_text]
     pictures = [image.encode() for images in batch.images for image in images]
     pairs = [[_hash(text), _hash(picture)] for text, picture in zip(texts, pictures, strict=True)]
     return torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2)

@@ -150,7 +150,7 @@ def _claim(output: Path, run: Run, sets: Mapping[str, Shards], *, restart: bool)
         raise TrainError(f"{output}: holds a finished encoder: begin anew with --restart")
     if (output / SETTINGS).exists():
         before = config.parse(toml.read(output / SETTINGS), str(output / SETTINGS))
-        if before != run:
+        if _deciding(before) != _deciding(run):
             raise TrainError(
                 f"{output}: holds an encoder of another configuration ({SETTINGS}): choose another"
                 " folder, or begin anew with --restart"
@@ -159,6 +159,12 @@ def _claim(output: Path, run: Run, sets: Mapping[str, Shards], *, restart: bool)
     tokenizer = pretrain.spelling(list(sets.values()), run.lm, run.train.seed)
     tokenizer.save(output / TOKENIZER)
     write_text(output / SETTINGS, toml.as_toml(run))
+
+
+def _deciding(run: Run) -> Run:
+    """Returns a configuration without what changes no result."""
+    free = {"workers": 0, "save_every": 1}
+    return run.model_copy(update={"train": run.train.model_copy(update=free)})
 
 
 @dataclass(slots=True)

@@ -48,7 +48,7 @@ def average(model: nn.Module) -> None:
 
 def _all(x: Tensor, sizes: list[int]) -> Tensor:
     """Returns the rows of all ranks, one after the other."""
-    room = max(sizes)
+    room = max(1, *sizes)
     padded = torch.cat([x, x.new_zeros(room - len(x), x.shape[1])])
     rows = _Gather.apply(padded) if x.is_floating_point() else _gathered(padded)  # type: ignore[no-untyped-call]
     return torch.cat([part[:size] for part, size in zip(rows.split(room), sizes, strict=True)])

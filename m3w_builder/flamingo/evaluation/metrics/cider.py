@@ -92,9 +92,9 @@ def cider(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> li
         from pycocoevalcap.cider.cider import Cider
     except ModuleNotFoundError as error:
         raise TrainError("CIDEr needs pycocoevalcap: pip install 'm3w-builder[eval]'") from error
-    if not predictions:
-        return []
     said = {i: [" ".join(words(text))] for i, text in enumerate(predictions)}
     truth = {i: [" ".join(words(text)) for text in texts] for i, texts in enumerate(references)}
+    if not any(text for texts in truth.values() for text in texts):
+        return [0.0] * len(predictions)
     _, scores = Cider().compute_score(truth, said)
     return [100.0 * float(score) for score in scores]

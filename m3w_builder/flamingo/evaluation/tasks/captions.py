@@ -20,13 +20,13 @@ def coco(root: Path, split: str) -> Cases:
             f"{root}: expected dataset_coco.json, Karpathy's split, found captions_val2014.json:"
             " ask for COCO's own by --split val2014"
         )
-    return _karpathy(layout, layout.need("dataset_coco.json"), split, "train")
+    return _karpathy(layout, "dataset_coco.json", split, "val2014")
 
 
 def flickr30k(root: Path, split: str) -> Cases:
     """Returns Flickr30k's captions in Karpathy's split."""
     layout = Layout(root, "Flickr30k")
-    return _karpathy(layout, layout.need("dataset_flickr30k.json"), split, "train")
+    return _karpathy(layout, "dataset_flickr30k.json", split, "flickr30k-images")
 
 
 def vatex(root: Path, split: str) -> Cases:
@@ -41,7 +41,7 @@ def vatex(root: Path, split: str) -> Cases:
                 Media(video(folder, row["videoID"]), "video"),
                 texts(file, row, "enCap"),
             )
-            for row in rows(file, "", "videoID", "enCap")
+            for row in rows(file, videoID=str, enCap=list)
         ]
 
     names = {
@@ -54,22 +54,26 @@ def vatex(root: Path, split: str) -> Cases:
     return Cases(query, cases(training) if training else ())
 
 
-def _karpathy(layout: Layout, file: Path, split: str, support: str) -> Cases:
-    """Returns two splits of a file of Karpathy's (images: filename, split, sentences: raw)."""
+def _karpathy(layout: Layout, name: str, split: str, home: str) -> Cases:
+    """Returns a split and the one of training of a file of Karpathy's.
+
+    Its images have a filename, a split, sentences, and of COCO a filepath; else they lie in `home`.
+    """
+    file, support = layout.need(name), "train"
     found = defaultdict[str, list[Case]](list)
     folders = dict[str, Path]()
-    for row in rows(file, "images", "filename", "split", "sentences"):
+    for row in rows(file, "images", filename=str, split=str, sentences=list):
         if row["split"] not in (split, support):
             continue
-        sub = row.get("filepath") or "flickr30k-images"
+        sub = row.get("filepath") or home
         if sub not in folders:
             folders[sub] = layout.need(*_places(sub))
         media = Media(folders[sub] / row["filename"])
-        name = str(row.get("cocoid", row["filename"]))
-        found[row["split"]].append(Case(name, media, texts(file, row, "sentences", "raw")))
+        key = str(row.get("cocoid", row["filename"]))
+        found[row["split"]].append(Case(key, media, texts(file, row, "sentences", "raw")))
     if not found[split]:
         raise InputError(f"{file}: expected images of the split {split!r}, found none")
-    return Cases(found[split], found[support])
+    return Cases(found[split], found[support] if split != support else ())
 
 
 def _places(name: str) -> tuple[str, ...]:
@@ -83,9 +87,9 @@ def _coco(layout: Layout, year: str) -> list[Case]:
     file = layout.need(f"captions_{year}.json")
     folder = layout.need(year)
     said = defaultdict[int, list[str]](list)
-    for row in rows(file, "annotations", "image_id", "caption"):
+    for row in rows(file, "annotations", image_id=int, caption=str):
         said[row["image_id"]] += texts(file, row, "caption")
-    images: list[Row] = rows(file, "images", "id", "file_name")
+    images: list[Row] = rows(file, "images", id=int, file_name=str)
     return [
         Case(str(row["id"]), Media(folder / row["file_name"]), tuple(said[row["id"]]))
         for row in images

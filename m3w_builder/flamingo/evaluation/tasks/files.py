@@ -1,13 +1,14 @@
 """Finding and reading the files of a published layout; what is missing is one line that names it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from m3w_builder.errors import InputError
 
 Row = dict[str, Any]
+NAMES = {str: "a text", int: "a number", list: "a list", dict: "an object", float: "a number"}
 VIDEOS = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -49,41 +50,56 @@ def read_json(path: Path) -> Any:
     """Returns a parsed JSON file; raises InputError."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON: {error}") from error
 
 
-def rows(path: Path, key: str = "", *needed: str) -> list[Row]:
-    """Returns the list of objects in a JSON file, under `key` if given; raises InputError."""
+def rows(path: Path, key: str = "", **needed: type) -> list[Row]:
+    """Returns the list of objects in a JSON file, under `key` if given; raises InputError.
+
+    `needed` are the keys that each must have, and of what type.
+    """
     found = read_json(path)
     if key:
         found = found.get(key) if isinstance(found, dict) else None
-    where = f' under "{key}"' if key else ""
-    return list(_checked(path, found, where, needed))
+    return _checked(path, found, f' under "{key}"' if key else "", needed)
 
 
-def lines(path: Path, *needed: str) -> list[Row]:
+def lines(path: Path, **needed: type) -> list[Row]:
     """Returns the objects of a file with one JSON object per line; raises InputError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        found = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
+        found = [json.loads(line) for line in read_lines(path)]
+    except ValueError as error:
         raise InputError(f"{path}: expected a JSON object per line: {error}") from error
-    return list(_checked(path, found, "", needed))
+    return _checked(path, found, "", needed)
 
 
-def _checked(path: Path, found: Any, where: str, needed: tuple[str, ...]) -> Iterator[Row]:
+def read_lines(path: Path) -> list[str]:
+    """Returns the lines of a text file that are not blank; raises InputError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a text in UTF-8: {error}") from error
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def _checked(path: Path, found: Any, where: str, needed: Mapping[str, type]) -> list[Row]:
     if not isinstance(found, list):
-        kind = type(found).__name__
-        raise InputError(f"{path}: expected a list of objects{where}, found {kind}")
+        raise InputError(f"{path}: expected a list of objects{where}, found {_kind(found)}")
     for number, row in enumerate(found, 1):
         if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise InputError(f"{path}: expected an object as row {number}, found {kind}")
-        for name in needed:
-            if row.get(name) is None:
-                raise InputError(f'{path}: expected "{name}" in row {number}, found none')
-        yield row
+            raise InputError(f"{path}: expected an object as row {number}, found {_kind(row)}")
+        for name, kind in needed.items():
+            if not isinstance(row.get(name), kind):
+                raise InputError(
+                    f'{path}: expected "{name}" as {NAMES[kind]} in row {number}, found'
+                    f" {_kind(row.get(name))}"
+                )
+    return found
+
+
+def _kind(value: Any) -> str:
+    return "none" if value is None else NAMES.get(type(value), "another value")
 
 
 def texts(path: Path, row: Row, key: str, inner: str = "") -> tuple[str, ...]:

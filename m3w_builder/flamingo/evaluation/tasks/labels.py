@@ -5,7 +5,13 @@ from pathlib import Path
 
 from m3w_builder.errors import InputError
 from m3w_builder.flamingo.evaluation.cases import Case, Cases, Media
-from m3w_builder.flamingo.evaluation.tasks.files import Layout, lines, pictures, read_json
+from m3w_builder.flamingo.evaluation.tasks.files import (
+    Layout,
+    lines,
+    pictures,
+    read_json,
+    read_lines,
+)
 
 HATEFUL = ("no", "yes")  # labels 0 and 1
 
@@ -16,7 +22,7 @@ def hateful_memes(root: Path, split: str) -> Cases:
 
     def cases(name: str) -> list[Case]:
         file = layout.need(f"{name}.jsonl")
-        found = lines(file, "id", "img", "text")
+        found = lines(file, id=int, img=str, text=str)
         if not all(row.get("label") in (0, 1) for row in found):
             raise InputError(
                 f'{file}: expected "label" 0 or 1 in every row, found others; --split dev_seen has labels'
@@ -63,10 +69,16 @@ def _names(layout: Layout) -> dict[str, str]:
     """Returns a name per wnid: the first synonym, or all of them where two classes share it (crane)."""
     file = layout.need("LOC_synset_mapping.txt", "imagenet_class_index.json", "words.txt")
     if file.suffix == ".json":  # {"0": ["n01440764", "tench"], ...}
-        table = {wnid: [name.replace("_", " ")] for wnid, name in read_json(file).values()}
+        found = read_json(file)
+        pairs = [*found.values()] if isinstance(found, dict) else []
+        if not all(isinstance(p, list) and [*map(type, p)] == [str, str] for p in pairs):
+            pairs = []
+        table = {wnid: [name.replace("_", " ")] for wnid, name in pairs}
     else:
-        pairs = (line.split(maxsplit=1) for line in file.read_text(encoding="utf-8").splitlines())
-        table = {pair[0]: pair[1].split(", ") for pair in pairs if len(pair) == 2}
+        split = (line.split(maxsplit=1) for line in read_lines(file))
+        table = {pair[0]: pair[1].strip().split(", ") for pair in split if len(pair) == 2}
+    if not table:
+        raise InputError(f"{file}: expected a wnid and its names per class, found none")
     shared = Counter(names[0] for names in table.values())
     return {
         wnid: names[0] if shared[names[0]] == 1 else ", ".join(names)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from m3w_builder.errors import InputError
 from m3w_builder.flamingo.evaluation.cases import Case, Cases, Media
-from m3w_builder.flamingo.evaluation.tasks.files import Layout, rows, texts, video
+from m3w_builder.flamingo.evaluation.tasks.files import Layout, read_lines, rows, texts, video
 
 
 def vqav2(root: Path, split: str) -> Cases:
@@ -31,7 +31,7 @@ def textvqa(root: Path, split: str) -> Cases:
                 texts(file, row, "answers"),
                 row["question"],
             )
-            for row in rows(file, "data", "question_id", "image_id", "question", "answers")
+            for row in rows(file, "data", question_id=int, image_id=str, question=str, answers=list)
         ]
 
     return Cases(cases(split), cases("train") if split != "train" else ())
@@ -51,7 +51,7 @@ def vizwiz(root: Path, split: str) -> Cases:
                 texts(file, row, "answers", "answer"),
                 row["question"],
             )
-            for row in rows(file, "", "image", "question", "answers")
+            for row in rows(file, image=str, question=str, answers=list)
         ]
 
     return Cases(cases(split), cases("train") if split != "train" else ())
@@ -72,7 +72,7 @@ def msvd_qa(root: Path, split: str) -> Cases:
                 texts(file, row, "answer"),
                 row["question"],
             )
-            for row in rows(file, "", "id", "video_id", "question", "answer")
+            for row in rows(file, id=int, video_id=int, question=str, answer=str)
         ]
 
     return Cases(cases(split), cases("train") if split != "train" else ())
@@ -87,7 +87,9 @@ def _clip(file: Path, names: dict[str, str], number: str) -> str:
 def _clips(layout: Layout) -> dict[str, str]:
     """Returns the clip of each number: lines of "-4wsuPCjDBc_5_15 vid1"."""
     file = layout.need("youtube_mapping.txt")
-    pairs = (line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    pairs = [line.split() for line in read_lines(file)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"{file}: expected lines of a clip and its number, found others")
     return {number: clip for clip, number in pairs}
 
 
@@ -103,7 +105,7 @@ def _vqa(layout: Layout, split: str, questions: str, annotations: str) -> Cases:
                 said[row["question_id"]],
                 row["question"],
             )
-            for row in rows(asked, "questions", "question_id", "image_id", "question")
+            for row in rows(asked, "questions", question_id=int, image_id=int, question=str)
             if row["question_id"] in said
         ]
 
@@ -112,5 +114,5 @@ def _vqa(layout: Layout, split: str, questions: str, annotations: str) -> Cases:
 
 
 def _answers(file: Path) -> dict[int, tuple[str, ...]]:
-    found = rows(file, "annotations", "question_id", "answers")
+    found = rows(file, "annotations", question_id=int, answers=list)
     return {row["question_id"]: texts(file, row, "answers", "answer") for row in found}
