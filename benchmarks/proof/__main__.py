@@ -23,7 +23,7 @@ from typing import Any
 import torch
 import transformers
 
-from benchmarks.proof import language, measure, report, resume, runs, site
+from benchmarks.proof import exact, language, measure, report, resume, runs, site
 from m3w_builder.files import write_text
 from m3w_builder.flamingo import checkpoint
 
@@ -61,7 +61,10 @@ def prove(out: Path, jobs: int, seeds: Sequence[int]) -> None:
     }
     resumes = [read(resume_folder(out, seed)) for seed in seeds]
     figures = {name: [one["figures"] for one in rows] for name, rows in found.items()}
-    summed = report.summary(figures, [one["figures"] for one in resumes])
+    summed = {
+        "exact": exact.proof(run_folder(out, "default", seeds[0]), misordered(out)),
+        **report.summary(figures, [one["figures"] for one in resumes]),
+    }
     summed["settings"] = settings(seeds)
     summed["encoder"] = json.loads((parts(out) / "vision/contrast.json").read_text())["held_out"]
     seconds = [one["cpu_seconds"] for rows in [*found.values(), resumes] for one in rows]
@@ -74,6 +77,14 @@ def prove(out: Path, jobs: int, seeds: Sequence[int]) -> None:
         write_text(DOCS / "images" / name, picture)
     print(report.table(figures))
     print(f"written: {DOCS / 'train_proof.json'}")
+
+
+def misordered(out: Path) -> Path:
+    """Returns a shard whose pictures lie under each other's names, to be refused."""
+    folder = out / "misordered"
+    folder.mkdir(exist_ok=True)
+    name = "interleaved-000000.tar"
+    return exact.misorder(shards(out, "learnt") / name, folder / name)
 
 
 def in_parallel(out: Path, jobs: int, wanted: Iterable[Sequence[str]]) -> None:

@@ -36,6 +36,14 @@ SHOWN = {
     "earlier_image": "first image",
 }
 
+# What else `summary` asks of every variant.
+EVERY = (
+    *(f"few_shot_{shots}" for shots in SHOTS),
+    *("caption_shuffled", "caption_swap_followed", "caption_text_only", "caption_loss_shuffled"),
+    *("last_image_turned", "earlier_image_turned", "rices", "random_shots"),
+    *("video_first", "video_last", "video_first_backwards", "video_last_backwards"),
+)
+
 
 def statistic(values: Sequence[float]) -> Statistic:
     return {
