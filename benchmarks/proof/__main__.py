@@ -75,8 +75,9 @@ def prove(out: Path, jobs: int, seeds: Sequence[int]) -> None:
     write_text(DOCS / "train_proof.json", json.dumps(summed, indent=2) + "\n")
     for name, picture in report.pictures(figures).items():
         write_text(DOCS / "images" / name, picture)
-    print(report.table(figures))
-    print(f"written: {DOCS / 'train_proof.json'}")
+    page = DOCS / "trainer.md"
+    write_text(page, report.into(page.read_text(encoding="utf-8"), summed))
+    print(report.section(summed))
 
 
 def misordered(out: Path) -> Path:
