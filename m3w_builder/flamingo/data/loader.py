@@ -163,6 +163,7 @@ def batches(mixture: Mixture, start: int, stop: int, workers: int = 0) -> Iterat
         sampler=range(start, stop),
         collate_fn=_same,
         num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # DataLoader would draw from the run's own otherwise
         **ahead,
     )
