@@ -52,7 +52,7 @@ def prove(out: Path, jobs: int, seeds: Sequence[int]) -> None:
     for name in COUNTS:
         shards(out, name)
     in_parallel(out, jobs, [["lm"], ["vision"]])
-    wanted = [["run", variant, str(seed)] for seed in seeds for variant in runs.VARIANTS]
+    wanted = [["run", variant, str(seed)] for variant in runs.VARIANTS for seed in seeds]
     wanted += [["resume", str(seed)] for seed in seeds]
     in_parallel(out, jobs, wanted)
     found = {

@@ -6,6 +6,7 @@ weight.
 """
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from m3w_builder.config import toml
-from m3w_builder.files import write_text
+from m3w_builder.files import make_folder, write_text
 from m3w_builder.flamingo import checkpoint
 from m3w_builder.flamingo import log as logs
 from m3w_builder.flamingo.config import Run
@@ -28,7 +29,8 @@ def proof(run: Run, folder: Path, seed: int) -> dict[str, Any]:
     """Returns where a run was killed and whether it ended like the one that was not."""
     short = {"steps": STEPS, "save_every": SAVE_EVERY, "pairs_first": STEPS // 4, "seed": seed}
     run = run.model_copy(update={"train": run.train.model_copy(update=short)})
-    config = folder / "config.toml"
+    shutil.rmtree(folder, ignore_errors=True)  # of a proof that was stopped itself
+    config = make_folder(folder) / "config.toml"
     write_text(config, toml.as_toml(run))
     whole, killed = folder / "whole", folder / "killed"
     dice = random.Random(f"kills/{seed}")
