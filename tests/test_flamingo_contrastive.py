@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
@@ -641,3 +642,15 @@ def _decoded(number: int, known: Tokenizer) -> Any:
         "info": [{"sha256": str(number)}, None],
     }
     return example(table, RUN.examples, known, random.Random(0)), [[pixels.numpy()]]
+
+
+def test_pictures_of_other_tools_are_told_apart_by_their_keys() -> None:
+    loaded = []
+    for key, text in (("0001", "a cat"), ("0002", "a dog"), ("0003", "a cat")):
+        lists = {"texts": [None, text], "images": ["jpg", None], "videos": [None, None]}
+        foreign = {"kind": "image_text", "id": key, **lists}
+        made = example(foreign, run().examples, TOKENIZER, random.Random(0))
+        loaded.append((made, [[np.zeros((SIZE, SIZE, 3), np.uint8)]]))
+    named = contrastive.identities(collate(loaded, size=SIZE, length=64, pad=TOKENIZER.eos))
+    same = ~contrastive.comparable(named, named)
+    assert same.int().tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]  # by the text alone

@@ -121,7 +121,7 @@ def test_parts_numbered_against_the_order_of_the_tags_are_no_example(
 
 def test_parts_without_numbers_are_in_the_order_of_the_tags() -> None:
     document = page("One.", "b.jpg", "Two.", "a.jpg", "Three.")
-    assert made(document).images == ["b.jpg", "a.jpg"]
+    assert made(document).images == ["0a.b.jpg", "0a.a.jpg"]
 
 
 def test_images_are_told_by_the_hash_of_their_bytes() -> None:
@@ -135,7 +135,7 @@ def test_images_are_told_by_the_hash_of_their_bytes() -> None:
         {"frames": [{"name": name, "t": i, "sha256": f"f{i}"} for i, name in enumerate(frames)]},
     ]
     made_of = made(document)
-    assert made_of.images == ["aa", "001.jpg", "f0"]
+    assert made_of.images == ["aa", "0a.001.jpg", "f0"]
     assert made_of.tags[2].digests == ("f0", "f1")
 
 
@@ -217,7 +217,7 @@ def test_pair_sees_its_image_everywhere() -> None:
     pair = made(page("jpg.jpg", "A dog.", kind="image_text"))
     assert BYTES.spell(pair.ids) == "<BOS><image>A dog.<EOC><EOS>"
     assert set(pair.phi) == {1}
-    assert pair.images == ["jpg.jpg"]
+    assert pair.images == ["0a.jpg.jpg"]
     assert pair.loss == [False] + [True] * (len(pair.ids) - 1)
 
 
@@ -417,8 +417,8 @@ def test_any_json_is_an_example_or_has_a_reason(sample: dict[str, Any]) -> None:
 def test_frames_that_info_does_not_name_are_told_by_their_parts() -> None:
     document = page(["0.00000.jpg"])
     document["info"] = [{"frames": [{"name": ["0.00000.jpg"], "sha256": "aa"}, None, {}]}]
-    assert made(document).images == ["0.00000.jpg"]
+    assert made(document).images == ["0a.0.00000.jpg"]
 
 
 def test_number_of_a_part_may_be_of_any_length() -> None:
-    assert made(page("A", f"{'9' * 5000}.jpg", "B", "000.jpg")).images[1] == "000.jpg"
+    assert made(page("A", f"{'9' * 5000}.jpg", "B", "000.jpg")).images[1] == "0a.000.jpg"

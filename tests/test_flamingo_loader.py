@@ -265,7 +265,7 @@ def test_shards_with_permuted_pictures_are_rejected_as_a_whole(
 def test_window_of_rejects_begins_anew() -> None:
     def step(bad: int) -> dict[str, Batch]:
         empty = torch.zeros(0)
-        return {"m3w": Batch(*[empty] * 6, [], [], [], {"missing_part": bad} if bad else {})}
+        return {"m3w": Batch(*[empty] * 6, [], [], [], False, {"missing_part": bad} if bad else {})}
 
     watch = Watch({"m3w": 10**6}, {"m3w": 100})
     for bad in [90, 90, 90, 90, 90, *[0] * 5] * 3:  # 450 of each 1000

@@ -272,6 +272,27 @@ def test_what_names_no_shard_is_an_error_of_one_line(tmp_path: Path, where: str,
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '{"path": "a.tar", "bytes": Infinity}',
+        '{"path": 1, "bytes": 3}\n{"path": "a.tar", "bytes": 3}',
+        "[" * 100_000,
+    ],
+)
+def test_odd_manifest_is_an_error_of_one_line(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "manifest.jsonl").write_text(rows)
+    with pytest.raises(TrainError, match=r"manifest.jsonl: expected a JSON object with") as error:
+        find(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_list_names_no_further_list(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("list.txt\n")
+    with pytest.raises(TrainError, match=r"found another list: list.txt"):
+        find(str(tmp_path / "list.txt"))
+
+
 def test_build_that_has_not_ended_is_not_trained_on(tmp_path: Path) -> None:
     folder = dataset(tmp_path)
     (folder / "manifest.jsonl").unlink()

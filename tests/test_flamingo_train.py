@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -182,6 +183,7 @@ def test_batch_of_nothing_is_no_update_of_its_dataset(shards: Path) -> None:
         times=[],
         keys=[],
         images=[],
+        packed=False,
         rejected={"image_damaged": 4},
     )
     row, _ = one.update({"interleaved": mixture[0]["interleaved"], "image_text": none})
@@ -200,7 +202,7 @@ def test_row_that_lets_every_weight_be_passed_changes_no_loss(shards: Path) -> N
     blind = Batch(
         **{
             name: getattr(batch, name)
-            for name in ("ids", "positions", "documents", "loss", "keys", "images")
+            for name in ("ids", "positions", "documents", "loss", "keys", "images", "packed")
         },
         phi=torch.zeros_like(batch.phi),
         frames=batch.frames[:0],
@@ -225,6 +227,20 @@ def test_cheaper_updates_are_the_same_or_close(shards: Path, options: dict[str, 
     frozen = {p.dtype for p in other.model.parameters() if not p.requires_grad}
     assert kinds == {torch.float32}
     assert frozen == {torch.float32 if exact else torch.bfloat16}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compiled_blocks_do_the_same(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Traced and differentiated as for a GPU, without the minutes of a C++ compiler.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    plain, mixture = trainer(small(shards))
+    other, _ = trainer(small(shards, train={"compile": True}))
+    torch._dynamo.utils.counters.clear()
+    expected, found = (list(one.fit(mixture[s] for s in range(3))) for one in (plain, other))
+    for one, two in zip(expected, found, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "nothing was compiled"
 
 
 def test_loss_that_is_not_finite_stops_the_run(shards: Path) -> None:
@@ -453,6 +469,14 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert not list(tmp_path.iterdir())
+
+
+def test_restart_removes_nothing_of_a_folder_that_is_no_run(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "lm").mkdir()
+    (tmp_path / "lm" / "own.txt").write_text("kept")
+    with pytest.raises(TrainError, match=r"expected a run to begin anew, found lm/ and no config"):
+        entry.train(small(shards), tmp_path, restart=True)
+    assert (tmp_path / "lm" / "own.txt").read_text() == "kept"
 
 
 def test_missing_dataset_is_named(shards: Path) -> None:

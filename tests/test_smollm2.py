@@ -1,5 +1,6 @@
 """The recipe with pretrained frozen parts: the preset trains on real pages, and what the example measures is so."""
 
+import json
 import os
 import re
 import runpy
@@ -16,7 +17,7 @@ from fakes import dataset  # noqa: E402
 from flamingo_runs import small, trainer  # noqa: E402
 
 from m3w_builder.config import load as load_build  # noqa: E402
-from m3w_builder.flamingo import config, lm  # noqa: E402
+from m3w_builder.flamingo import config, entry, lm  # noqa: E402
 from m3w_builder.flamingo.config import Language  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -113,6 +114,24 @@ def test_page_shows_texts_as_text(example: dict[str, Any]) -> None:
     html = example["page"]([picture], [("<b>", "a & b", "c")], "{}")
     assert "<td>&lt;b&gt;<td>a &amp; b<td>c" in html
     assert html.count("data:image/png;base64,") == 1
+
+
+def test_measure_of_a_finished_run_is_written(
+    example: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pycocoevalcap")
+    shards = dataset(tmp_path / "shards", pages=2, pairs=4, videos=0)
+    entry.train(small(shards), tmp_path / "run")
+    capsys.readouterr()
+    example["main"](str(tmp_path / "run"), str(shards), str(tmp_path / "page.html"))
+    facts = json.loads(capsys.readouterr().out)
+    assert set(facts) == {"gates", "image_text", "interleaved"}
+    assert set(facts["image_text"]) >= {"before", "after", "cider", "cider_shuffled"}
+    for kind in ("image_text", "interleaved"):
+        before = facts[kind]["before"]
+        assert before["right"] == before["shuffled"] == before["none"]
+        assert before["tokens"] == facts[kind]["after"]["tokens"] > 0
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<img") == 4
 
 
 @needs_weights

@@ -23,7 +23,7 @@ def train(
     shards: Annotated[
         str | None,
         typer.Argument(
-            help="Finished shards: a folder or an address (default: what the file lists as datasets)."
+            help="Finished shards: a folder or an address (default: those of --config)."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,

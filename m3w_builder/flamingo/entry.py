@@ -133,6 +133,7 @@ def _claim(output: Path, run: Run, *, restart: bool) -> None:
     make_folder(output)
     sweep(output)
     if restart:
+        _ours(output)
         for name in (*checkpoint.FILES, state.FILE, logs.FILE, logs.BOARD, *curve.FILES):
             path = output / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -152,6 +153,17 @@ def _claim(output: Path, run: Run, *, restart: bool) -> None:
         raise TrainError(f"{output}: holds another program's files: choose another folder")
     (output / checkpoint.DONE).unlink(missing_ok=True)
     checkpoint.write_config(output, run)
+
+
+def _ours(output: Path) -> None:
+    """Raises TrainError where `--restart` would remove folders that no run of ours has made."""
+    folders = (checkpoint.LM, checkpoint.VISION, logs.BOARD)
+    found = [name for name in folders if (output / name).exists()]
+    if found and not (output / checkpoint.CONFIG).exists():
+        raise TrainError(
+            f"{output}: expected a run to begin anew, found {found[0]}/ and no {checkpoint.CONFIG}:"
+            " choose another folder"
+        )
 
 
 def differences(one: Run, other: Run) -> list[str]:

@@ -7,6 +7,7 @@ one on machines without downloads, and learns spelling, not the world.
 from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
 from io import StringIO
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def builtin(lm: Language, vocabulary: int) -> PreTrainedModel:
     shape = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=lm.dim,
-        intermediate_size=4 * lm.dim,
+        intermediate_size=64 * ceil(lm.dim / 24),  # 8/3 D: three matrices weigh as two of 4 D
         num_hidden_layers=lm.layers,
         num_attention_heads=lm.heads,
         max_position_embeddings=lm.context,

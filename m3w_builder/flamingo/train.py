@@ -53,9 +53,9 @@ class Objective(nn.Module):
         keep = torch.zeros_like(batch.loss)
         keep[:, :-1] = batch.loss[:, 1:]
         media = self.model.see(batch.frames, batch.times)
-        logits = self.model(
-            batch.ids, batch.phi, media, batch.positions, batch.documents, keep
-        )  # [n, size + 1]
+        # A row of one example needs no mask but the causal one, which flash attention has built in.
+        apart = (batch.positions, batch.documents) if batch.packed else (None, None)
+        logits = self.model(batch.ids, batch.phi, media, *apart, keep)  # [n, size + 1]
         return F.cross_entropy(logits.float(), batch.ids[:, 1:][keep[:, :-1]], reduction="sum")
 
 
@@ -115,8 +115,8 @@ class Trainer:
         self.peak = peak(self.ranks.device) if run.train.precision == "bf16" else None
         self.frame = flops.frame(model.vision) if self.peak else None
         if run.train.compile:
-            for module in units(model):
-                module.compile(dynamic=True)
+            for module in units(model):  # by class: equal blocks share what is compiled
+                module.forward = torch.compile(module.forward, dynamic=True)
         self.ranks.spread(p for _, p in model.trained())
         if self.ranks.sharded:
             shard(self.objective, model, self.ranks)

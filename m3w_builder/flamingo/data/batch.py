@@ -33,6 +33,7 @@ class Batch:
     times: list[int]  # [M] frames of each medium, 1 for an image
     keys: list[str]  # [E] of the documents
     images: list[list[str]]  # [E] ids of the pictures, tag after tag
+    packed: bool  # does any row hold several examples
     rejected: Mapping[str, int] = field(default_factory=dict)  # samples left out, by reason
 
     def __len__(self) -> int:
@@ -96,6 +97,7 @@ def collate(
         times=[len(frames) for frames in media],
         keys=[example.key for example, _ in loaded],
         images=[example.images for example, _ in loaded],
+        packed=any(len(row) > 1 for row in rows),
         rejected=dict(Counter(rejected or {})),
     )
 

@@ -45,11 +45,6 @@ class Tag:
     parts: tuple[str, ...]
     digests: tuple[str, ...]
 
-    @property
-    def image(self) -> str:
-        """Returns the id of the picture, of a video that of its first frame."""
-        return self.digests[0] or self.parts[0]
-
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -73,8 +68,11 @@ class Example:
 
     @property
     def images(self) -> list[str]:
-        """Returns the ids of the pictures, tag after tag."""
-        return [tag.image for tag in self.tags]
+        """Returns the ids of the pictures, tag after tag; of a video that of its first frame.
+
+        The sha256, or where nothing says it the name in the shard: each pair of others has a "jpg".
+        """
+        return [tag.digests[0] or f"{self.key}.{tag.parts[0]}" for tag in self.tags]
 
 
 def draws(seed: int, epoch: int, key: str) -> random.Random:

@@ -98,6 +98,8 @@ def _list(url: str) -> Iterator[Shard]:
     for line in filter(None, map(str.strip, lines)):
         if not line.startswith("#"):
             whole = remote.is_remote(line) or line.startswith("/")
+            if line.endswith(".txt"):
+                raise TrainError(f"{url}: expected shards, a line each, found another list: {line}")
             yield from _named(line if whole else f"{_parent(url)}/{line}")
 
 
@@ -143,10 +145,13 @@ def _manifest(folder: str) -> dict[str, int]:
     url = f"{folder}/{MANIFEST}"
     try:
         rows = [json.loads(line) for line in remote.read(url).splitlines() if line.strip()]
-        return {row["path"]: int(row["bytes"]) for row in rows}
+        sizes = {row["path"]: int(row["bytes"]) for row in rows}
+        if odd := [name for name in sizes if not isinstance(name, str)]:
+            raise TypeError(f"path {odd[0]!r}")
+        return sizes
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         what = 'a JSON object with "path" and "bytes" per line'
         raise TrainError(f"{url}: expected {what}: {error}") from error
 
