@@ -114,7 +114,7 @@ def proof(folder: Path, misordered: Path) -> dict[str, Any]:
     with torch.no_grad():
         bare = parts.lm(input_ids=ids).logits
     fresh = Flamingo(parts.lm, parts.vision, trained.run.model)
-    values, text = phi_of_the_paper(trained.tokenizer)
+    values, text = phi_of_the_paper(Tokenizer.bytes())
     before, after = unattended(trained.model, ids, phi, frames)
     others, own = only_its_own(trained.model, phi, frames)
     return {
