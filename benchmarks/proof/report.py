@@ -46,11 +46,9 @@ EVERY = (
 
 
 def statistic(values: Sequence[float]) -> Statistic:
-    return {
-        "median": round(median(values), 4),
-        "spread": round(max(values) - min(values), 4),
-        "seeds": [round(value, 4) for value in values],
-    }
+    seeds = [round(value, 4) for value in values]
+    spread = round(max(seeds) - min(seeds), 4)
+    return {"median": round(median(seeds), 4), "spread": spread, "seeds": seeds}
 
 
 def summary(runs: ByVariant, resumes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
