@@ -85,7 +85,9 @@ def lay_out(
         words = tokenizer.encode(asked(form, case) if own else shown(form, case))
         ids += words if own else [*words, tokenizer.eoc]
         phi += [len(media)] * (len(ids) - len(phi))
-    if not shots:  # laid out as a pair was in training: all of it sees the picture, <BOS> too (F1 3.2.2)
+    if (
+        not shots
+    ):  # laid out as a pair was in training: all of it sees the picture, <BOS> too (F1 3.2.2)
         phi = [1] * len(ids)
     layout = Layout(ids, phi, tuple(media), tuple(tags))
     assert layout.media[-1] == query.media
