@@ -9,12 +9,9 @@ An exported folder (`export`) has the frozen parts of any source in it.
 """
 
 import json
-import os
-import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,20 +19,21 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from m3w_builder import __version__
 from m3w_builder.config import toml
 from m3w_builder.errors import ConfigError, TrainError
-from m3w_builder.files import TEMPORARY, atomic, make_folder, writable, write_text
+from m3w_builder.files import TEMPORARY, make_folder, writable, write_text
 from m3w_builder.flamingo import config as configuration
 from m3w_builder.flamingo import lm as language
 from m3w_builder.flamingo import vision
 from m3w_builder.flamingo.config import Run
 from m3w_builder.flamingo.data.tokens import Tokenizer
 from m3w_builder.flamingo.model import Flamingo
+from m3w_builder.flamingo.tensors import refused, write_tensors
 from m3w_builder.flamingo.vision import Encoder
 
 FORMAT = "m3w-flamingo/2"
@@ -146,30 +144,6 @@ def export(folder: Path, output: Path) -> None:
 
 def _copy(source: Path, to: Path) -> None:
     shutil.copytree(source, to, dirs_exist_ok=True)
-
-
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], about: dict[str, str] | None = None
-) -> None:
-    """Writes a safetensors file whole or not at all, for whoever may read files of ours."""
-    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    with writable(path.parent), atomic(path) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        with refused(path):
-            save_file(plain, temporary, about)
-        temporary.chmod(mode)  # safetensors leaves 0600
-
-
-@contextmanager
-def refused(path: Path) -> Iterator[None]:
-    """Raises what the disk says (full, read-only) as an OSError: safetensors puts it into words alone."""
-    try:
-        yield
-    except SafetensorError as error:
-        if not (number := re.search(r"os error (\d+)", str(error))):
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def put(folder: Path, write: Callable[[Path], None]) -> None:

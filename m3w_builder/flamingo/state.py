@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from m3w_builder.errors import TrainError
-from m3w_builder.flamingo.checkpoint import write_tensors
 from m3w_builder.flamingo.data.files import File
 from m3w_builder.flamingo.data.loader import Mixture
 from m3w_builder.flamingo.data.reader import CONNECTIONS, Shards
 from m3w_builder.flamingo.parallel import gathered
+from m3w_builder.flamingo.tensors import write_tensors
 from m3w_builder.flamingo.train import Progress, Trainer, enough_memory
 
 FILE = "state.safetensors"

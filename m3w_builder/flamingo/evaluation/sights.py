@@ -11,16 +11,15 @@ import torch
 import torch.distributed as dist
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save as encoded
 from torch import Tensor
 
 from m3w_builder.errors import MediaError
-from m3w_builder.files import atomic
 from m3w_builder.flamingo.data.batch import Pixels
 from m3w_builder.flamingo.evaluation.cases import Case, Media
 from m3w_builder.flamingo.evaluation.media import frames
 from m3w_builder.flamingo.evaluation.shots import Features
 from m3w_builder.flamingo.evaluation.subject import Subject
+from m3w_builder.flamingo.tensors import write_tensors
 
 KEPT = 2048  # media whose latents are kept: 0.8 GB of Flamingo-3B's in fp32
 AT_ONCE = 32  # media that are decoded before their features are computed
@@ -88,8 +87,7 @@ def features(
     if found is None:
         found = _computed(subject, list(media.values()), tick)
         if path and _first():
-            with atomic(path) as temporary:
-                temporary.write_bytes(encoded({"vectors": found.vectors, "known": found.known}))
+            write_tensors(path, {"vectors": found.vectors, "known": found.known})
     row = {key: number for number, key in enumerate(media)}
     rows = torch.tensor([row[case.media.key] for case in cases], dtype=torch.long)
     return Features(found.vectors[rows], found.known[rows])

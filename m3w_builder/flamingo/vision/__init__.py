@@ -12,11 +12,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save as encoded
 
 from m3w_builder.errors import ConfigError, TrainError
-from m3w_builder.files import atomic, write_text
+from m3w_builder.files import write_text
 from m3w_builder.flamingo.config import Vision
+from m3w_builder.flamingo.tensors import write_tensors
 from m3w_builder.flamingo.vision import backends
 from m3w_builder.flamingo.vision.encoder import Encoder
 from m3w_builder.flamingo.vision.vit import ViT
@@ -65,11 +65,8 @@ def build(vision: Vision) -> Encoder:
 
 def save(folder: Path, encoder: Encoder, vision: Vision) -> None:
     """Writes the encoder and the configuration that `build` makes its like from."""
-    tensors = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()
-    }
-    with atomic(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(encoded(tensors))
+    tensors = {name: tensor.cpu() for name, tensor in encoder.state_dict().items()}
+    write_tensors(folder / WEIGHTS, tensors)
     table = {"format": FORMAT, "vision": vision.model_dump(mode="json")}
     write_text(folder / CONFIG, json.dumps(table, indent=2) + "\n")
 

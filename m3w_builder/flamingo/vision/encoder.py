@@ -7,11 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-RGB = tuple[float, float, float]
+from m3w_builder.flamingo.data.images import DEVIATION, MEAN
 
-# Of ImageNet, RGB in 0..1: what most encoders are trained with.
-MEAN: RGB = (0.485, 0.456, 0.406)
-DEVIATION: RGB = (0.229, 0.224, 0.225)
+RGB = tuple[float, float, float]
 
 
 class Encoder(nn.Module):

@@ -27,7 +27,7 @@ from torch.optim import Adam
 
 from m3w_builder.config import toml
 from m3w_builder.errors import ConfigError, DropError, TrainError
-from m3w_builder.files import atomic, make_folder, writable, write_text
+from m3w_builder.files import atomic, make_folder, write_text
 from m3w_builder.flamingo import config, log, pretrain, vision
 from m3w_builder.flamingo.config import Run, Source
 from m3w_builder.flamingo.data import examples, images
@@ -242,7 +242,7 @@ def _begin(output: Path, run: Run, ranks: Ranks) -> _State:
 
 def _save(path: Path, state: _State, positions: dict[str, int]) -> None:
     parts = {"model": state.model.state_dict(), "optimiser": state.optimiser.state_dict()}
-    with writable(path.parent), atomic(path) as temporary:
+    with atomic(path) as temporary:
         torch.save({**parts, "done": state.done, "positions": positions}, temporary)
 
 
