@@ -5,8 +5,9 @@ in ordinary tokens as Flamingo writes it, and never sees <EOC>, which is Flaming
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,7 @@ from transformers import PreTrainedModel
 
 from m3w_builder.flamingo.config import Language, Run
 from m3w_builder.flamingo.data import examples
-from m3w_builder.flamingo.data.examples import SampleError
-from m3w_builder.flamingo.data.reader import Shards, texts
+from m3w_builder.flamingo.data.reader import Shards, for_ever, texts
 from m3w_builder.flamingo.data.tokens import Tokenizer
 from m3w_builder.flamingo.train import Row, enough_memory
 
@@ -54,16 +54,11 @@ def rows(
 
 
 def _documents(shards: Shards, tokenizer: Tokenizer, seed: int) -> Iterator[list[int]]:
-    order, epoch = shards.order(seed), 0
-    while True:
-        for place in range(len(shards)):
-            try:
-                record = shards.sample(order(epoch, place)).record()
-                ids, _ = examples.tokenise(record, tokenizer)
-            except SampleError:
-                continue  # counted where examples are made of it
-            yield [i for i in ids if i != tokenizer.eoc]
-        epoch += 1
+    def plain(record: Mapping[str, Any]) -> list[int]:
+        ids, _ = examples.tokenise(record, tokenizer)
+        return [i for i in ids if i != tokenizer.eoc]
+
+    return for_ever(shards, seed, plain)
 
 
 def warm_up(lm: PreTrainedModel, stream: Iterator[list[int]], run: Run) -> Iterator[Row]:

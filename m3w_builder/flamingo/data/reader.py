@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from m3w_builder.flamingo.data.order import Order, last_at
 from m3w_builder.flamingo.data.sources import Shard
 from m3w_builder.samples import IMAGE_FORMATS
 from m3w_builder.types import KINDS, Kind
+
+Made = TypeVar("Made")
 
 CONNECTIONS = 8  # at a time, per process
 GROUP = 2048  # samples that are permuted together, where no configuration says
@@ -217,17 +219,24 @@ def texts(shards: Shards, seed: int) -> Iterator[str]:
 
     Bad samples are left out; TrainError when an epoch has no text at all.
     """
+    return for_ever(shards, seed, text)
+
+
+def for_ever(
+    shards: Shards, seed: int, make: Callable[[Mapping[str, Any]], Made]
+) -> Iterator[Made]:
+    """Yields what `make` makes of each sample's JSON, as `texts` does; what is empty is left out."""
     order, epoch = shards.order(seed), 0
     while True:
         good = 0
         for place in range(len(shards)):
             try:
-                words = text(shards.sample(order(epoch, place)).record())
+                made = make(shards.sample(order(epoch, place)).record())
             except SampleError:
                 continue  # counted where examples are made of it
-            if words:
+            if made:
                 good += 1
-                yield words
+                yield made
         if not good:
             raise TrainError(f"{shards.name}: expected documents with text, found none")
         epoch += 1
